@@ -1,0 +1,1 @@
+//! Drain and reshare: plan, guard, execute, verify, undo, journal. The only code that changes a node.

@@ -1,0 +1,1 @@
+//! The running session: workers and deadlines, the sequencer, the one clock.

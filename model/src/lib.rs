@@ -1,0 +1,1 @@
+//! The vocabulary every room of gpudeck speaks: plain data and pure functions.

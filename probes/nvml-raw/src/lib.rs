@@ -1,0 +1,1 @@
+//! The raw driver calls that nvml-wrapper lacks or gets wrong.

@@ -1,0 +1,1 @@
+//! One module per source on the node: a pure parser plus a thin reader.

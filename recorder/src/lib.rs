@@ -1,0 +1,1 @@
+//! The black box: writing, reading, seeking, recovering and exporting recordings.

@@ -1,0 +1,1 @@
+//! The rule language, its evaluator, the rulebook, and correlation into incidents.

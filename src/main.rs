@@ -1,0 +1,2 @@
+//! The `gpudeck` command: one file per subcommand, wiring only.
+fn main() {}

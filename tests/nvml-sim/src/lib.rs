@@ -1,0 +1,1 @@
+//! A libnvidia-ml.so that plays a scenario.

@@ -1,0 +1,1 @@
+//! The deck: Model, Msg, pure update, pure view.
