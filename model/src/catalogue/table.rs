@@ -1,0 +1,413 @@
+//! The table itself, in sections by source. A line reads: name in code, name, entity kind, kind, unit, recording
+//! quantum, column label, OpenMetrics name, meaning.
+
+use super::{EntityKind, Kind, Metric, Unit};
+
+const GAUGE: Kind = Kind::Gauge;
+const COUNTER: Kind = Kind::Counter { wrap: None };
+const COUNTER_32: Kind = Kind::Counter { wrap: Some(32) };
+const STATE: Kind = Kind::State;
+const INFO: Kind = Kind::Info;
+
+macro_rules! catalogue {
+    ($list:ident: $($id:ident $name:literal $entity:ident $kind:ident $unit:ident $quantum:literal $label:literal
+        $openmetrics:literal $meaning:literal;)*) => {
+        $(
+            #[doc = concat!("`", $name, "`: ", $meaning, ".")]
+            pub static $id: &Metric = &Metric {
+                name: $name,
+                entity: EntityKind::$entity,
+                kind: $kind,
+                unit: Unit::$unit,
+                quantum: $quantum,
+                label: $label,
+                meaning: $meaning,
+                openmetrics: concat!("gpudeck_", $openmetrics),
+            };
+        )*
+
+        static $list: &[&Metric] = &[$($id),*];
+    };
+}
+
+// NVML: gauges and states of a GPU (nvml.h of CUDA 13; field ids in brackets).
+catalogue! { NVML_GPU:
+    GPU_UTIL "gpu.util" Gpu GAUGE Percent 1.0 "util" "gpu_utilization_percent"
+        "Share of time in which at least one kernel ran; says nothing of how full the GPU was (nvmlDeviceGetUtilizationRates)";
+    GPU_MEM_UTIL "gpu.mem_util" Gpu GAUGE Percent 1.0 "mem bw" "gpu_memory_utilization_percent"
+        "Share of time in which device memory was read or written (nvmlDeviceGetUtilizationRates)";
+    GPU_ENCODER_UTIL "gpu.encoder_util" Gpu GAUGE Percent 1.0 "enc" "gpu_encoder_utilization_percent"
+        "Share of time in which the video encoder ran";
+    GPU_DECODER_UTIL "gpu.decoder_util" Gpu GAUGE Percent 1.0 "dec" "gpu_decoder_utilization_percent"
+        "Share of time in which the video decoder ran";
+    GPU_MEM_USED "gpu.mem_used" Gpu GAUGE Bytes 0.0 "mem" "gpu_memory_used_bytes"
+        "Device memory in use (nvmlDeviceGetMemoryInfo_v2)";
+    GPU_MEM_TOTAL "gpu.mem_total" Gpu INFO Bytes 0.0 "mem total" "gpu_memory_total_bytes"
+        "Device memory installed, less what the driver reserves";
+    GPU_MEM_RESERVED "gpu.mem_reserved" Gpu GAUGE Bytes 0.0 "reserved" "gpu_memory_reserved_bytes"
+        "Device memory that driver and firmware keep for themselves";
+    GPU_BAR1_USED "gpu.bar1_used" Gpu GAUGE Bytes 0.0 "BAR1" "gpu_bar1_used_bytes"
+        "Of the window through which other devices reach GPU memory, the part in use";
+    GPU_POWER "gpu.power" Gpu GAUGE Watts 0.1 "power" "gpu_power_watts"
+        "Power drawn by the GPU [186 instant, else nvmlDeviceGetPowerUsage]";
+    GPU_POWER_LIMIT "gpu.power_limit" Gpu GAUGE Watts 0.1 "limit" "gpu_power_limit_watts"
+        "Power limit in force (nvmlDeviceGetEnforcedPowerLimit)";
+    GPU_POWER_DEFAULT_LIMIT "gpu.power_default_limit" Gpu INFO Watts 0.1 "default limit" "gpu_power_default_limit_watts"
+        "Power limit that the board comes with";
+    GPU_ENERGY "gpu.energy" Gpu COUNTER Millijoules 0.0 "energy" "gpu_energy_millijoules"
+        "Energy used since the driver was loaded, millijoules counted (nvmlDeviceGetTotalEnergyConsumption)";
+    GPU_TEMP "gpu.temp" Gpu GAUGE Celsius 1.0 "temp" "gpu_temperature_celsius"
+        "Temperature of the GPU die (nvmlDeviceGetTemperature)";
+    GPU_TEMP_MEMORY "gpu.temp_memory" Gpu GAUGE Celsius 1.0 "mem temp" "gpu_memory_temperature_celsius"
+        "Temperature of the device memory [82]";
+    GPU_TEMP_SLOWDOWN "gpu.temp_slowdown" Gpu INFO Celsius 1.0 "slowdown at" "gpu_temperature_slowdown_celsius"
+        "Temperature at which the hardware slows its clocks (nvmlDeviceGetTemperatureThreshold)";
+    GPU_TEMP_SHUTDOWN "gpu.temp_shutdown" Gpu INFO Celsius 1.0 "shutdown at" "gpu_temperature_shutdown_celsius"
+        "Temperature at which the GPU switches itself off";
+    GPU_TEMP_MAX_OPERATING "gpu.temp_max_operating" Gpu INFO Celsius 1.0 "max operating" "gpu_temperature_max_operating_celsius"
+        "Temperature above which software slows the clocks";
+    GPU_TEMP_MEMORY_MAX "gpu.temp_memory_max" Gpu INFO Celsius 1.0 "mem max" "gpu_memory_temperature_max_celsius"
+        "Highest temperature allowed for device memory";
+    GPU_CLOCK_SM "gpu.clock_sm" Gpu GAUGE Megahertz 1.0 "SM clock" "gpu_sm_clock_megahertz"
+        "Clock of the streaming multiprocessors (nvmlDeviceGetClockInfo)";
+    GPU_CLOCK_MEM "gpu.clock_mem" Gpu GAUGE Megahertz 1.0 "mem clock" "gpu_memory_clock_megahertz"
+        "Clock of the device memory";
+    GPU_CLOCK_SM_MAX "gpu.clock_sm_max" Gpu INFO Megahertz 1.0 "SM clock max" "gpu_sm_clock_max_megahertz"
+        "Highest clock of the streaming multiprocessors";
+    GPU_CLOCK_MEM_MAX "gpu.clock_mem_max" Gpu INFO Megahertz 1.0 "mem clock max" "gpu_memory_clock_max_megahertz"
+        "Highest clock of the device memory";
+    GPU_FAN "gpu.fan" Gpu GAUGE Percent 1.0 "fan" "gpu_fan_percent"
+        "Fan speed in per cent of its highest; boards in servers have none";
+    GPU_PSTATE "gpu.pstate" Gpu STATE None 0.0 "pstate" "gpu_performance_state"
+        "Performance state, 0 (highest) to 15";
+    GPU_THROTTLE "gpu.throttle" Gpu STATE None 0.0 "throttle" "gpu_throttle_reasons"
+        "Bits of why clocks are held down now: 4 SW power cap, 8 HW slowdown, 0x20 SW thermal, 0x40 HW thermal, 0x80 power brake (nvml.h clocks event reasons)";
+    GPU_THROTTLE_POWER_TIME "gpu.throttle_power_time" Gpu COUNTER Nanoseconds 0.0 "power cap time" "gpu_throttle_power_nanoseconds"
+        "Time for which the power cap held clocks down since the driver was loaded [74]";
+    GPU_THROTTLE_THERMAL_TIME "gpu.throttle_thermal_time" Gpu COUNTER Nanoseconds 0.0 "thermal time" "gpu_throttle_thermal_nanoseconds"
+        "Time for which heat held clocks down since the driver was loaded (violation status, thermal)";
+    GPU_THROTTLE_HW_THERMAL_TIME "gpu.throttle_hw_thermal_time" Gpu COUNTER Nanoseconds 0.0 "HW thermal time" "gpu_throttle_hw_thermal_nanoseconds"
+        "Time of hardware thermal slowdown [252 or 270 by driver]";
+    GPU_THROTTLE_BRAKE_TIME "gpu.throttle_brake_time" Gpu COUNTER Nanoseconds 0.0 "power brake time" "gpu_throttle_power_brake_nanoseconds"
+        "Time for which an external power brake held clocks down [253 or 271 by driver]";
+    GPU_ECC_MODE "gpu.ecc_mode" Gpu STATE None 0.0 "ECC" "gpu_ecc_enabled"
+        "Whether error correction of device memory is on";
+    GPU_ECC_CORRECTED "gpu.ecc_corrected" Gpu COUNTER None 0.0 "ECC corr" "gpu_ecc_corrected_errors"
+        "Memory errors corrected since the driver was loaded";
+    GPU_ECC_UNCORRECTED "gpu.ecc_uncorrected" Gpu COUNTER None 0.0 "ECC uncorr" "gpu_ecc_uncorrected_errors"
+        "Memory errors that could not be corrected, since the driver was loaded";
+    GPU_ECC_CORRECTED_LIFE "gpu.ecc_corrected_life" Gpu COUNTER None 0.0 "ECC corr life" "gpu_ecc_corrected_lifetime_errors"
+        "Memory errors corrected over the life of the GPU";
+    GPU_ECC_UNCORRECTED_LIFE "gpu.ecc_uncorrected_life" Gpu COUNTER None 0.0 "ECC uncorr life" "gpu_ecc_uncorrected_lifetime_errors"
+        "Memory errors that could not be corrected over the life of the GPU";
+    GPU_RETIRED_PAGES "gpu.retired_pages" Gpu COUNTER None 0.0 "retired" "gpu_retired_pages"
+        "Memory pages retired (before Ampere)";
+    GPU_RETIRED_PENDING "gpu.retired_pending" Gpu STATE None 0.0 "retire pending" "gpu_retired_pages_pending"
+        "Whether pages wait for a reboot to be retired";
+    GPU_REMAP_CORRECTED "gpu.remap_corrected" Gpu COUNTER None 0.0 "remap corr" "gpu_remapped_rows_corrected"
+        "Memory rows remapped because of corrected errors [142]";
+    GPU_REMAP_UNCORRECTED "gpu.remap_uncorrected" Gpu COUNTER None 0.0 "remap uncorr" "gpu_remapped_rows_uncorrected"
+        "Memory rows remapped because of uncorrectable errors [143]";
+    GPU_REMAP_PENDING "gpu.remap_pending" Gpu STATE None 0.0 "remap pending" "gpu_remap_pending"
+        "Whether a row remap waits for a GPU reset [144]";
+    GPU_REMAP_FAILED "gpu.remap_failed" Gpu STATE None 0.0 "remap failed" "gpu_remap_failed"
+        "Whether a row could not be remapped: the part needs replacing [145]";
+    GPU_REMAP_BANKS_FULL "gpu.remap_banks_full" Gpu GAUGE None 0.0 "banks w/o spares" "gpu_remap_banks_without_spares"
+        "Memory banks that have no spare rows left (row remapper histogram)";
+    GPU_PCIE_GEN "gpu.pcie_gen" Gpu GAUGE None 0.0 "PCIe gen" "gpu_pcie_generation"
+        "PCIe generation now; drops when idle";
+    GPU_PCIE_GEN_MAX "gpu.pcie_gen_max" Gpu INFO None 0.0 "PCIe gen max" "gpu_pcie_generation_max"
+        "Highest PCIe generation of GPU and slot together";
+    GPU_PCIE_WIDTH "gpu.pcie_width" Gpu GAUGE Lanes 0.0 "PCIe width" "gpu_pcie_width_lanes"
+        "PCIe lanes in use now";
+    GPU_PCIE_WIDTH_MAX "gpu.pcie_width_max" Gpu INFO Lanes 0.0 "PCIe width max" "gpu_pcie_width_max_lanes"
+        "Most PCIe lanes of GPU and slot together";
+    GPU_PCIE_REPLAY "gpu.pcie_replay" Gpu COUNTER None 0.0 "PCIe replays" "gpu_pcie_replays"
+        "PCIe packets sent again (nvmlDeviceGetPcieReplayCounter)";
+    GPU_PCIE_TX "gpu.pcie_tx" Gpu COUNTER Bytes 0.0 "PCIe tx" "gpu_pcie_transmit_bytes"
+        "Bytes sent over PCIe [197]; may wrap";
+    GPU_PCIE_RX "gpu.pcie_rx" Gpu COUNTER Bytes 0.0 "PCIe rx" "gpu_pcie_receive_bytes"
+        "Bytes received over PCIe [198]; may wrap";
+    GPU_NVLINK_TX "gpu.nvlink_tx" Gpu COUNTER Bytes 0.0 "NVLink tx" "gpu_nvlink_transmit_bytes"
+        "Data bytes sent over all NVLinks [138, all links]";
+    GPU_NVLINK_RX "gpu.nvlink_rx" Gpu COUNTER Bytes 0.0 "NVLink rx" "gpu_nvlink_receive_bytes"
+        "Data bytes received over all NVLinks [139, all links]";
+    GPU_RECOVERY_ACTION "gpu.recovery_action" Gpu STATE None 0.0 "recovery" "gpu_recovery_action"
+        "The driver's own verdict of what this GPU needs: 0 none, 1 reset, 2 node reboot, 3 drain P2P, 4 drain and reset, 5 recover IMEX domain [230]";
+    GPU_MIG_MODE "gpu.mig_mode" Gpu STATE None 0.0 "MIG" "gpu_mig_enabled"
+        "Whether MIG is on";
+    GPU_MIG_PENDING "gpu.mig_pending" Gpu STATE None 0.0 "MIG pending" "gpu_mig_pending"
+        "MIG mode after the next reset";
+    GPU_MIG_DEVICES "gpu.mig_devices" Gpu GAUGE None 0.0 "MIG devices" "gpu_mig_devices"
+        "MIG instances that exist";
+    GPU_COMPUTE_MODE "gpu.compute_mode" Gpu STATE None 0.0 "compute mode" "gpu_compute_mode"
+        "Who may use it: default, exclusive_process, prohibited";
+    GPU_PERSISTENCE "gpu.persistence" Gpu STATE None 0.0 "persistence" "gpu_persistence_enabled"
+        "Whether the driver keeps the GPU initialised when nobody uses it";
+    GPU_PROCESSES "gpu.processes" Gpu GAUGE None 0.0 "procs" "gpu_processes"
+        "Processes that hold a context on the GPU";
+    GPU_STATE "gpu.state" Gpu STATE None 0.0 "state" "gpu_state"
+        "ok, lost (fallen off the bus), stuck (a driver call does not return), gone (driver unloaded)";
+}
+
+// NVML: what a GPU and its driver are.
+catalogue! { NVML_FACTS:
+    GPU_NAME "gpu.name" Gpu INFO None 0.0 "model" "gpu_name"
+        "Product name";
+    GPU_SERIAL "gpu.serial" Gpu INFO None 0.0 "serial" "gpu_serial"
+        "Board serial number";
+    GPU_VBIOS "gpu.vbios" Gpu INFO None 0.0 "VBIOS" "gpu_vbios"
+        "VBIOS version";
+    GPU_INDEX "gpu.index" Gpu INFO None 0.0 "#" "gpu_index"
+        "The driver's number for it now; changes when GPUs come and go";
+    GPU_MINOR "gpu.minor" Gpu INFO None 0.0 "minor" "gpu_minor"
+        "Number N of /dev/nvidiaN";
+    GPU_ARCHITECTURE "gpu.architecture" Gpu INFO None 0.0 "arch" "gpu_architecture"
+        "Architecture: Ampere, Hopper, Blackwell, …";
+    GPU_GSP_FIRMWARE "gpu.gsp_firmware" Gpu INFO None 0.0 "GSP" "gpu_gsp_firmware"
+        "Version of the GPU system processor's firmware; absent when it is off";
+    DRIVER_VERSION "driver.version" Node INFO None 0.0 "driver" "driver_version"
+        "Version of the GPU driver";
+    DRIVER_CUDA_VERSION "driver.cuda_version" Node INFO None 0.0 "CUDA" "driver_cuda_version"
+        "Highest CUDA version that the driver serves";
+    DRIVER_STATE "driver.state" Node STATE None 0.0 "driver state" "driver_state"
+        "ok, not_loaded, no_library, mismatch, denied, failed";
+}
+
+// NVLink, per link (nvml.h; error counters of NVLink 1 to 4).
+catalogue! { NVLINK:
+    NVLINK_STATE "nvlink.state" NvLink STATE None 0.0 "link" "nvlink_state"
+        "active, inactive or sleep [165]";
+    NVLINK_VERSION "nvlink.version" NvLink INFO None 0.0 "version" "nvlink_version"
+        "NVLink version";
+    NVLINK_REPLAY "nvlink.replay" NvLink COUNTER None 0.0 "replay" "nvlink_replay_errors"
+        "Packets sent again by the data link layer";
+    NVLINK_RECOVERY "nvlink.recovery" NvLink COUNTER None 0.0 "recovery" "nvlink_recovery_errors"
+        "Times that the link recovered";
+    NVLINK_CRC_FLIT "nvlink.crc_flit" NvLink COUNTER None 0.0 "CRC flit" "nvlink_crc_flit_errors"
+        "Flits with a bad checksum";
+    NVLINK_CRC_DATA "nvlink.crc_data" NvLink COUNTER None 0.0 "CRC data" "nvlink_crc_data_errors"
+        "Data with a bad checksum";
+    NVLINK_TX "nvlink.tx" NvLink COUNTER Bytes 0.0 "tx" "nvlink_transmit_bytes"
+        "Data bytes sent over this link [138, link]";
+    NVLINK_RX "nvlink.rx" NvLink COUNTER Bytes 0.0 "rx" "nvlink_receive_bytes"
+        "Data bytes received over this link [139, link]";
+}
+
+// MIG instances.
+catalogue! { MIG:
+    MIG_MEM_USED "mig.mem_used" Mig GAUGE Bytes 0.0 "mem" "mig_memory_used_bytes"
+        "Memory of the instance in use";
+    MIG_MEM_TOTAL "mig.mem_total" Mig INFO Bytes 0.0 "mem total" "mig_memory_total_bytes"
+        "Memory of the instance";
+    MIG_PROFILE "mig.profile" Mig INFO None 0.0 "profile" "mig_profile"
+        "Name of the instance, which tells its profile";
+}
+
+// PCIe functions (sysfs, Linux Documentation/ABI/testing/sysfs-bus-pci and -devices-aer_stats).
+catalogue! { PCIE:
+    PCIE_SPEED "pcie.speed" Pci GAUGE GigatransfersPerSecond 0.0 "speed" "pcie_link_speed_gigatransfers"
+        "Link speed now (current_link_speed); drops when idle";
+    PCIE_SPEED_MAX "pcie.speed_max" Pci INFO GigatransfersPerSecond 0.0 "speed max" "pcie_link_speed_max_gigatransfers"
+        "Highest link speed of this end (max_link_speed)";
+    PCIE_WIDTH "pcie.width" Pci GAUGE Lanes 0.0 "width" "pcie_link_width_lanes"
+        "Lanes in use now (current_link_width)";
+    PCIE_WIDTH_MAX "pcie.width_max" Pci INFO Lanes 0.0 "width max" "pcie_link_width_max_lanes"
+        "Most lanes of this end (max_link_width)";
+    PCIE_SLOT_SPEED "pcie.slot_speed" Pci INFO GigatransfersPerSecond 0.0 "slot speed" "pcie_slot_speed_gigatransfers"
+        "Highest link speed that both ends have";
+    PCIE_SLOT_WIDTH "pcie.slot_width" Pci INFO Lanes 0.0 "slot width" "pcie_slot_width_lanes"
+        "Most lanes that both ends have";
+    PCIE_AER_CORRECTABLE "pcie.aer_correctable" Pci COUNTER None 0.0 "AER corr" "pcie_aer_correctable_errors"
+        "Correctable errors that the device reported (TOTAL_ERR_COR)";
+    PCIE_AER_NONFATAL "pcie.aer_nonfatal" Pci COUNTER None 0.0 "AER nonfatal" "pcie_aer_nonfatal_errors"
+        "Uncorrectable errors from which the link survives (TOTAL_ERR_NONFATAL)";
+    PCIE_AER_FATAL "pcie.aer_fatal" Pci COUNTER None 0.0 "AER fatal" "pcie_aer_fatal_errors"
+        "Uncorrectable errors after which the link is not reliable (TOTAL_ERR_FATAL); many kernels count these at the root port only";
+    PCIE_ROOT_CORRECTABLE "pcie.root_correctable" Pci COUNTER None 0.0 "root corr" "pcie_root_correctable_errors"
+        "Correctable error messages at this root port (aer_rootport_total_err_cor)";
+    PCIE_ROOT_NONFATAL "pcie.root_nonfatal" Pci COUNTER None 0.0 "root nonfatal" "pcie_root_nonfatal_errors"
+        "Non-fatal error messages at this root port";
+    PCIE_ROOT_FATAL "pcie.root_fatal" Pci COUNTER None 0.0 "root fatal" "pcie_root_fatal_errors"
+        "Fatal error messages at this root port";
+    PCIE_NAME "pcie.name" Pci INFO None 0.0 "device" "pcie_name"
+        "Vendor and device name (pci.ids)";
+    PCIE_CLASS "pcie.class" Pci INFO None 0.0 "class" "pcie_class"
+        "PCI class: gpu, accelerator, infiniband, ethernet, nvme, nvswitch, bridge, other";
+    PCIE_ID "pcie.id" Pci INFO None 0.0 "id" "pcie_id"
+        "vendor:device, hexadecimal";
+    PCIE_DRIVER "pcie.driver" Pci STATE None 0.0 "driver" "pcie_driver"
+        "Kernel driver bound to it; empty when none";
+    PCIE_POWER_STATE "pcie.power_state" Pci STATE None 0.0 "power" "pcie_power_state"
+        "PCI power state: D0, D3hot, D3cold, unknown";
+    PCIE_CONFIG_GONE "pcie.config_gone" Pci STATE None 0.0 "gone" "pcie_config_gone"
+        "Configuration space reads all ones: the device does not answer";
+}
+
+// RDMA ports (sysfs, Linux Documentation/ABI/stable/sysfs-class-infiniband).
+catalogue! { RDMA:
+    RDMA_STATE "rdma.state" RdmaPort STATE None 0.0 "state" "rdma_state"
+        "Logical state: down, init, armed, active";
+    RDMA_PHYS_STATE "rdma.phys_state" RdmaPort STATE None 0.0 "phys" "rdma_physical_state"
+        "Physical state: link_up, polling, disabled, …";
+    RDMA_RATE "rdma.rate" RdmaPort GAUGE GigabitsPerSecond 0.0 "rate" "rdma_rate_gigabits_per_second"
+        "Signalling rate";
+    RDMA_LINK_LAYER "rdma.link_layer" RdmaPort INFO None 0.0 "layer" "rdma_link_layer"
+        "InfiniBand or Ethernet";
+    RDMA_NETDEV "rdma.netdev" RdmaPort INFO None 0.0 "netdev" "rdma_netdev"
+        "Network interface of the port";
+    RDMA_DRIVER "rdma.driver" RdmaPort INFO None 0.0 "driver" "rdma_driver"
+        "Kernel driver of the device";
+    RDMA_FIRMWARE "rdma.firmware" RdmaPort INFO None 0.0 "firmware" "rdma_firmware"
+        "Firmware version of the adapter";
+    RDMA_TX "rdma.tx" RdmaPort COUNTER Bytes 0.0 "tx" "rdma_transmit_bytes"
+        "Bytes sent (port_xmit_data, which counts octets divided by 4, times 4)";
+    RDMA_RX "rdma.rx" RdmaPort COUNTER Bytes 0.0 "rx" "rdma_receive_bytes"
+        "Bytes received (port_rcv_data times 4)";
+}
+
+// FUSE and network mounts (mountinfo, fusectl: Linux Documentation/filesystems/fuse.rst) and cache providers.
+catalogue! { FUSE:
+    FUSE_TYPE "fuse.type" Mount INFO None 0.0 "type" "fuse_type"
+        "File system type and subtype, as mountinfo has it";
+    FUSE_SOURCE "fuse.source" Mount INFO None 0.0 "source" "fuse_source"
+        "Source, as mountinfo has it";
+    FUSE_PROVIDER "fuse.provider" Mount INFO None 0.0 "cache" "fuse_provider"
+        "Whose cache statistics are read: juicefs, rclone, none";
+    FUSE_WAITING "fuse.waiting" Mount GAUGE None 0.0 "waiting" "fuse_waiting_requests"
+        "Requests that wait for the daemon (fusectl waiting)";
+    FUSE_MAX_BACKGROUND "fuse.max_background" Mount INFO None 0.0 "max bg" "fuse_max_background_requests"
+        "Background requests that the kernel lets wait";
+    FUSE_STATE "fuse.state" Mount STATE None 0.0 "state" "fuse_state"
+        "ok, hung (the daemon does not answer), congested, disconnected";
+    FUSE_ANSWER_TIME "fuse.answer_time" Mount GAUGE Microseconds 1.0 "answer" "fuse_answer_microseconds"
+        "Time that the last statfs or statistics read took";
+    FUSE_HITS "fuse.cache_hits" Mount COUNTER None 0.0 "hits" "fuse_cache_hits"
+        "Reads served from the cache";
+    FUSE_MISSES "fuse.cache_misses" Mount COUNTER None 0.0 "misses" "fuse_cache_misses"
+        "Reads that went to the remote";
+    FUSE_HIT_BYTES "fuse.cache_hit_bytes" Mount COUNTER Bytes 0.0 "hit bytes" "fuse_cache_hit_bytes"
+        "Bytes served from the cache";
+    FUSE_MISS_BYTES "fuse.cache_miss_bytes" Mount COUNTER Bytes 0.0 "miss bytes" "fuse_cache_miss_bytes"
+        "Bytes fetched from the remote";
+    FUSE_HIT_RATIO "fuse.cache_hit_ratio" Mount GAUGE Percent 0.1 "hit ratio" "fuse_cache_hit_ratio_percent"
+        "Share of bytes served from the cache over the last interval with traffic";
+    FUSE_CACHE_BYTES "fuse.cache_bytes" Mount GAUGE Bytes 0.0 "cache" "fuse_cache_size_bytes"
+        "Size of the cache";
+    FUSE_CACHE_EVICTS "fuse.cache_evicts" Mount COUNTER None 0.0 "evicts" "fuse_cache_evicts"
+        "Blocks thrown out of the cache";
+    FUSE_REMOTE_ERRORS "fuse.remote_errors" Mount COUNTER None 0.0 "remote errors" "fuse_remote_errors"
+        "Requests to the remote that failed";
+    FUSE_UPTIME "fuse.uptime" Mount GAUGE Seconds 0.0 "uptime" "fuse_uptime_seconds"
+        "How long the daemon has run";
+}
+
+// The host (procfs: proc(5), Linux Documentation/accounting/psi.rst).
+catalogue! { HOST:
+    HOST_CPU "host.cpu" Node GAUGE Percent 0.1 "CPU" "host_cpu_percent"
+        "Share of all CPUs in use over the last interval";
+    HOST_CPUS "host.cpus" Node INFO None 0.0 "CPUs" "host_cpus"
+        "CPUs online";
+    HOST_IOWAIT "host.iowait" Node GAUGE Percent 0.1 "iowait" "host_iowait_percent"
+        "Share of CPU time idle with I/O outstanding";
+    HOST_LOAD1 "host.load1" Node GAUGE None 0.01 "load" "host_load1"
+        "Load average over one minute";
+    HOST_MEM_TOTAL "host.mem_total" Node INFO Bytes 0.0 "mem total" "host_memory_total_bytes"
+        "Memory installed";
+    HOST_MEM_AVAILABLE "host.mem_available" Node GAUGE Bytes 0.0 "mem avail" "host_memory_available_bytes"
+        "Memory that can be given out without swapping";
+    HOST_MEM_USED "host.mem_used_percent" Node GAUGE Percent 0.1 "mem" "host_memory_used_percent"
+        "Share of memory that is not available";
+    HOST_SWAP_USED "host.swap_used" Node GAUGE Bytes 0.0 "swap" "host_swap_used_bytes"
+        "Swap in use";
+    HOST_PSI_CPU "host.psi_cpu" Node GAUGE Percent 0.01 "PSI cpu" "host_pressure_cpu_percent"
+        "Share of the last 10 s in which some task waited for a CPU";
+    HOST_PSI_MEMORY "host.psi_memory" Node GAUGE Percent 0.01 "PSI mem" "host_pressure_memory_percent"
+        "Share of the last 10 s in which some task waited for memory";
+    HOST_PSI_MEMORY_FULL "host.psi_memory_full" Node GAUGE Percent 0.01 "PSI mem full" "host_pressure_memory_full_percent"
+        "Share of the last 10 s in which every task waited for memory";
+    HOST_PSI_IO "host.psi_io" Node GAUGE Percent 0.01 "PSI io" "host_pressure_io_percent"
+        "Share of the last 10 s in which some task waited for I/O";
+    HOST_PSI_IO_FULL "host.psi_io_full" Node GAUGE Percent 0.01 "PSI io full" "host_pressure_io_full_percent"
+        "Share of the last 10 s in which every task waited for I/O";
+    HOST_SHM_TOTAL "host.shm_total" Node INFO Bytes 0.0 "shm total" "host_shm_total_bytes"
+        "Size of /dev/shm";
+    HOST_SHM_USED "host.shm_used" Node GAUGE Bytes 0.0 "shm" "host_shm_used_bytes"
+        "Bytes in /dev/shm";
+    HOST_SHM_PERCENT "host.shm_percent" Node GAUGE Percent 0.1 "shm" "host_shm_used_percent"
+        "Share of /dev/shm in use";
+    HOST_TCP_SEGMENTS "host.tcp_segments" Node COUNTER None 0.0 "tcp out" "host_tcp_segments_sent"
+        "TCP segments sent (snmp OutSegs)";
+    HOST_TCP_RETRANSMITS "host.tcp_retransmits" Node COUNTER None 0.0 "tcp retrans" "host_tcp_retransmits"
+        "TCP segments sent again (snmp RetransSegs)";
+    HOST_BLOCKED "host.blocked_tasks" Node GAUGE None 0.0 "D state" "host_blocked_tasks"
+        "Tasks in uninterruptible sleep for two samples in a row";
+    HOST_OOM_KILLS "host.oom_kills" Node COUNTER None 0.0 "oom kills" "host_oom_kills"
+        "Processes killed for lack of memory (vmstat oom_kill)";
+    HOST_UPTIME "host.uptime" Node GAUGE Seconds 0.0 "uptime" "host_uptime_seconds"
+        "Time since boot";
+    HOST_KERNEL "host.kernel" Node INFO None 0.0 "kernel" "host_kernel"
+        "Kernel release";
+    HOST_NAME "host.name" Node INFO None 0.0 "host" "host_name"
+        "Name of the host (hostname(7))";
+}
+
+// Processes on the GPUs (proc(5), cgroups(7)).
+catalogue! { PROCESS:
+    PROCESS_GPU_MEM "process.gpu_mem" Process GAUGE Bytes 0.0 "GPU mem" "process_gpu_memory_bytes"
+        "GPU memory of the process over all its GPUs";
+    PROCESS_COMMAND "process.command" Process INFO None 0.0 "command" "process_command"
+        "Name of the process (comm)";
+    PROCESS_USER "process.user" Process INFO None 0.0 "user" "process_user"
+        "User it runs as";
+    PROCESS_CONTAINER "process.container" Process INFO None 0.0 "container" "process_container"
+        "Container that its control group names";
+    PROCESS_POD "process.pod" Process INFO None 0.0 "pod" "process_pod"
+        "Kubernetes pod UID that its control group names";
+    PROCESS_JOB "process.job" Process INFO None 0.0 "job" "process_job"
+        "Slurm job that its control group or environment names";
+    PROCESS_STATE "process.state" Process STATE None 0.0 "state" "process_state"
+        "R running, S sleeping, D uninterruptible, Z zombie, T stopped";
+    PROCESS_WCHAN "process.wchan" Process STATE None 0.0 "waits in" "process_wait_channel"
+        "Kernel function that a process in D state waits in";
+    PROCESS_RSS "process.rss" Process GAUGE Bytes 0.0 "RSS" "process_resident_bytes"
+        "Host memory in use";
+    PROCESS_CPU "process.cpu" Process GAUGE Percent 0.1 "CPU" "process_cpu_percent"
+        "CPU use in per cent of one CPU";
+    PROCESS_NUMA_FAR "process.numa_far" Process STATE None 0.0 "far" "process_numa_far"
+        "Whether it may only run on CPUs of another NUMA node than its GPU";
+}
+
+// gpudeck's own probes.
+catalogue! { PROBE:
+    PROBE_STATE "probe.state" Probe STATE None 0.0 "state" "probe_state"
+        "ok, stuck, crashed, denied, missing, degraded";
+    PROBE_TOOK "probe.took" Probe GAUGE Microseconds 0.0 "took" "probe_duration_microseconds"
+        "Time that the last reading took";
+    PROBE_FAULTS "probe.faults" Probe GAUGE None 0.0 "faults" "probe_faults"
+        "Calls that failed in the last reading";
+    PROBE_SLOWEST "probe.slowest" Probe GAUGE Microseconds 0.0 "slowest" "probe_slowest_call_microseconds"
+        "Time that the slowest call of the last reading took";
+    PROBE_LOST_RECORDS "probe.lost_records" Probe COUNTER None 0.0 "lost" "probe_lost_records"
+        "Records that were overwritten before they could be read";
+    PROBE_CPU "probe.cpu" Probe GAUGE Percent 0.01 "CPU" "probe_cpu_percent"
+        "CPU use of the worker in per cent of one CPU";
+    PROBE_RSS "probe.rss" Probe GAUGE Bytes 0.0 "RSS" "probe_resident_bytes"
+        "Memory of the worker";
+}
+
+// Families: names that a driver or the kernel makes up.
+catalogue! { FAMILY:
+    RDMA_COUNTER "rdma.counter.*" RdmaPort COUNTER None 0.0 "" "rdma_counter"
+        "A file below ports/N/counters, by its own name";
+    RDMA_HW "rdma.hw.*" RdmaPort COUNTER_32 None 0.0 "" "rdma_hw_counter"
+        "A file below ports/N/hw_counters, by its own name; mlx5 queue counters are 32 bits wide";
+    PCIE_AER "pcie.aer.*" Pci COUNTER None 0.0 "" "pcie_aer"
+        "One kind of AER error of the device, by the kernel's name for it";
+}
+
+/// Every metric by section, in the order of the table.
+pub static SECTIONS: &[&[&Metric]] = &[NVML_GPU, NVML_FACTS, NVLINK, MIG, PCIE, RDMA, FUSE, HOST, PROCESS, PROBE];
+
+/// Families of names, each ending in `*`.
+pub static FAMILIES: &[&Metric] = FAMILY;
