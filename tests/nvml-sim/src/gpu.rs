@@ -3,45 +3,19 @@
 //! Instantaneous values are pure functions of scenario time. What accumulates (energy, bytes, throttled time) and what
 //! lags (temperature) is integrated on a fixed grid from time zero, so that it does not depend on who asked when.
 
+mod damage;
+mod identity;
+
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Mutex, PoisonError};
 
 use crate::card::{Card, MOST_LINKS};
-use crate::fault::{EccLocation, Fault, FaultKind, OneOrMany, RecoveryAction};
+use crate::fault::{Fault, FaultKind, ThrottleReason};
 use crate::load::{Activity, Profile, Worker, mix, noise};
 use crate::scenario::{LoadSpan, Process, Scenario};
 
-/// A PCI address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct PciAddress {
-    pub(crate) domain: u32,
-    pub(crate) bus: u32,
-    pub(crate) device: u32,
-}
-
-impl PciAddress {
-    /// Reads `[domain:]bus:device[.function]`, all hexadecimal.
-    pub(crate) fn parse(text: &str) -> Option<PciAddress> {
-        let text = text.split_once('.').map_or(text, |(address, _)| address);
-        let parts: Vec<u32> = text.split(':').map(|part| u32::from_str_radix(part, 16).ok()).collect::<Option<_>>()?;
-        let (domain, bus, device) = match parts.as_slice() {
-            [bus, device] => (0, *bus, *device),
-            [domain, bus, device] => (*domain, *bus, *device),
-            _ => return None,
-        };
-        (bus < 256 && device < 32).then_some(PciAddress { domain, bus, device })
-    }
-
-    /// As `busId` has it.
-    pub(crate) fn long(self) -> String {
-        format!("{:08X}:{:02X}:{:02X}.0", self.domain, self.bus, self.device)
-    }
-
-    /// As `busIdLegacy` has it.
-    pub(crate) fn short(self) -> String {
-        format!("{:04X}:{:02X}:{:02X}.0", self.domain, self.bus, self.device)
-    }
-}
+pub(crate) use identity::PciAddress;
+use identity::uuid;
 
 /// Where the eight cards of an HGX board sit, usually; a second board comes in the next domain.
 const HGX_BUSES: [u32; 8] = [0x1b, 0x43, 0x52, 0x61, 0x9d, 0xc3, 0xd1, 0xdf];
@@ -114,23 +88,6 @@ pub(crate) struct Totals {
     pub(crate) temperature: f64,
     /// °C.
     pub(crate) memory_temperature: f64,
-}
-
-/// Remapped rows.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Remapped {
-    pub(crate) correctable: u32,
-    pub(crate) uncorrectable: u32,
-    pub(crate) pending: bool,
-    pub(crate) failure: bool,
-}
-
-/// Errors of one link.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct LinkErrors {
-    pub(crate) replay: u64,
-    pub(crate) recovery: u64,
-    pub(crate) crc: u64,
 }
 
 /// Seconds of one integration step.
@@ -214,88 +171,6 @@ impl Gpu {
         self.faults.iter().filter(move |fault| fault.begun(t))
     }
 
-    /// Whether the link is up at `t`.
-    pub(crate) fn link_up(&self, link: u32, t: f64) -> bool {
-        !self.faults(t).any(|kind| match kind {
-            FaultKind::NvlinkDown { link: links } => OneOrMany::covers(links.as_ref(), link),
-            _ => false,
-        })
-    }
-
-    /// What the link has counted by `t`.
-    pub(crate) fn link_errors(&self, link: u32, t: f64) -> LinkErrors {
-        let mut errors = LinkErrors::default();
-        for fault in self.past_faults(t) {
-            if let FaultKind::NvlinkErrors { link: links, replay, recovery, crc } = &fault.kind
-                && OneOrMany::covers(links.as_ref(), link)
-            {
-                errors.replay += fault.counted(*replay, t);
-                errors.recovery += fault.counted(*recovery, t);
-                errors.crc += fault.counted(*crc, t);
-            }
-        }
-        errors
-    }
-
-    /// Corrected and uncorrected ECC errors by `t`, at one place or everywhere.
-    pub(crate) fn ecc_errors(&self, at: Option<EccLocation>, t: f64) -> (u64, u64) {
-        let mut sum = (0u64, 0u64);
-        for fault in self.past_faults(t) {
-            if let FaultKind::Ecc { corrected, uncorrected, corrected_rate, uncorrected_rate, location } = &fault.kind
-                && at.is_none_or(|at| at == *location)
-            {
-                sum.0 = sum.0.saturating_add(*corrected).saturating_add(fault.counted(*corrected_rate, t));
-                sum.1 = sum.1.saturating_add(*uncorrected).saturating_add(fault.counted(*uncorrected_rate, t));
-            }
-        }
-        sum
-    }
-
-    /// Remapped rows by `t`.
-    pub(crate) fn remapped(&self, t: f64) -> Remapped {
-        let mut sum = Remapped::default();
-        for fault in self.past_faults(t) {
-            if let FaultKind::Remap { correctable, uncorrectable, pending, failure } = &fault.kind {
-                sum.correctable = sum.correctable.saturating_add(*correctable);
-                sum.uncorrectable = sum.uncorrectable.saturating_add(*uncorrectable);
-                sum.pending |= *pending && fault.active(t);
-                sum.failure |= *failure && fault.active(t);
-            }
-        }
-        sum
-    }
-
-    /// PCIe replays by `t`.
-    pub(crate) fn pcie_replays(&self, t: f64) -> u64 {
-        let counted = self.past_faults(t).map(|fault| match fault.kind {
-            FaultKind::PcieReplay { rate } => fault.counted(rate, t),
-            _ => 0,
-        });
-        counted.fold(0, u64::saturating_add)
-    }
-
-    /// Trained PCIe generation and width at `t`.
-    pub(crate) fn pcie_link(&self, t: f64) -> (u32, u32) {
-        let (mut generation, mut width) = self.card.pcie;
-        for kind in self.faults(t) {
-            match kind {
-                FaultKind::PcieGen { r#gen } => generation = generation.min(*r#gen),
-                FaultKind::PcieWidth { width: lanes } => width = width.min(*lanes),
-                _ => {}
-            }
-        }
-        (generation, width)
-    }
-
-    /// The driver's verdict at `t`: the gravest on.
-    pub(crate) fn recovery_action(&self, t: f64) -> u32 {
-        let verdicts = self.faults(t).filter_map(|kind| match kind {
-            FaultKind::RecoveryAction { action } => Some(*action as u32),
-            _ => None,
-        });
-        verdicts.max().unwrap_or(RecoveryAction::None as u32)
-    }
-
     fn profile(&self, t: f64) -> Profile {
         let span = self.loads.iter().rev().find(|span| t >= span.from && span.to.is_none_or(|to| t < to));
         span.map_or(self.load, |span| span.profile)
@@ -321,11 +196,11 @@ impl Gpu {
         // The card protects itself, whatever made it hot.
         let (operating, slowdown, _, _) = card.temperatures;
         if temperature >= f64::from(slowdown) {
-            reasons |= crate::fault::ThrottleReason::HwThermal.bits();
-            clock = clock.min(crate::fault::ThrottleReason::HwThermal.clock());
+            reasons |= ThrottleReason::HwThermal.bits();
+            clock = clock.min(ThrottleReason::HwThermal.clock());
         } else if temperature >= f64::from(operating) {
-            reasons |= crate::fault::ThrottleReason::SwThermal.bits();
-            clock = clock.min(crate::fault::ThrottleReason::SwThermal.clock());
+            reasons |= ThrottleReason::SwThermal.bits();
+            clock = clock.min(ThrottleReason::SwThermal.clock());
         }
         let activity = self.profile(t).activity(self.worker, t);
         let working = activity.sm > 0.0;
@@ -428,20 +303,6 @@ impl Totals {
     }
 }
 
-/// A UUID that depends on the seed and the card alone, with the version and variant bits of a random one.
-fn uuid(seed: u64, index: usize) -> String {
-    let high = mix(seed ^ mix(index as u64 + 1));
-    let low = mix(high);
-    format!(
-        "GPU-{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
-        high >> 32,
-        high >> 16 & 0xffff,
-        high & 0xfff,
-        low >> 48 & 0x3fff | 0x8000,
-        low & 0xffff_ffff_ffff
-    )
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -503,15 +364,5 @@ mod tests {
         assert_eq!(before.links[4], after.links[4]);
         assert!(after.links[5].0 > before.links[5].0);
         assert!(gpu.link_up(4, 4.9) && !gpu.link_up(4, 5.1) && gpu.link_up(5, 5.1));
-    }
-
-    #[test]
-    fn addresses_are_read_in_both_forms_and_refused_otherwise() {
-        let expected = PciAddress { domain: 0, bus: 0x81, device: 0 };
-        assert_eq!(PciAddress::parse("0000:81:00.0"), Some(expected));
-        assert_eq!(PciAddress::parse("00000000:81:00.0"), Some(expected));
-        assert_eq!(PciAddress::parse("81:00.0"), Some(expected));
-        assert_eq!(PciAddress::parse("nonsense"), None);
-        assert_eq!(expected.long(), "00000000:81:00.0");
     }
 }

@@ -1,10 +1,13 @@
 //! The scenario language: a TOML document turned into checked data. See the crate's `README.md`.
 
+mod document;
+
 use serde::Deserialize;
 
 use crate::card::Card;
 use crate::fault::{Fault, FaultKind, OneOrMany, ThrottleReason};
 use crate::load::Profile;
+use document::{Document, FaultWhen, PidEntry, ProcessEntry, gpus};
 
 /// The most cards that a scenario may have.
 const MOST_GPUS: usize = 16;
@@ -164,102 +167,6 @@ pub enum ScenarioError {
     },
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct Document {
-    seed: u64,
-    driver_version: String,
-    cuda_version: String,
-    nvml_version: Option<String>,
-    pcie_counter_bits: u32,
-    gpus: Option<toml::Value>,
-    load: Vec<LoadEntry>,
-    process: Vec<ProcessEntry>,
-    fault: Vec<toml::Table>,
-}
-
-impl Default for Document {
-    fn default() -> Document {
-        Document {
-            seed: 1,
-            driver_version: "570.124.06".to_owned(),
-            cuda_version: "12.8".to_owned(),
-            nvml_version: None,
-            pcie_counter_bits: 64,
-            gpus: None,
-            load: Vec::new(),
-            process: Vec::new(),
-            fault: Vec::new(),
-        }
-    }
-}
-
-#[derive(Deserialize, Clone, Default)]
-#[serde(deny_unknown_fields, default)]
-struct GpuEntry {
-    index: Option<usize>,
-    model: Option<String>,
-    load: Option<Profile>,
-    slowdown: Option<f64>,
-    uuid: Option<String>,
-    pci: Option<String>,
-    serial: Option<String>,
-    numa: Option<u32>,
-    persistence: Option<bool>,
-    ecc: Option<bool>,
-    mig: Option<bool>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct GpuGroup {
-    count: usize,
-    model: Option<String>,
-    load: Option<Profile>,
-    slowdown: Option<f64>,
-    persistence: Option<bool>,
-    ecc: Option<bool>,
-    mig: Option<bool>,
-    #[serde(default)]
-    each: Vec<GpuEntry>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct LoadEntry {
-    gpu: Option<OneOrMany<usize>>,
-    profile: Profile,
-    #[serde(default)]
-    from: f64,
-    to: Option<f64>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum PidEntry {
-    Number(u32),
-    Name(String),
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ProcessEntry {
-    gpu: Option<OneOrMany<usize>>,
-    pid: PidEntry,
-    memory_mib: Option<u64>,
-    r#type: Option<ProcessType>,
-    #[serde(default)]
-    from: f64,
-    to: Option<f64>,
-}
-
-#[derive(Deserialize)]
-struct FaultWhen {
-    at: f64,
-    r#for: Option<f64>,
-    gpu: Option<OneOrMany<usize>>,
-}
-
 impl Scenario {
     /// What is played when nobody names a file: eight healthy H100 in training, used by the loader's parent.
     pub fn healthy() -> Scenario {
@@ -319,84 +226,6 @@ fn at(place: &str) -> impl FnOnce(toml::de::Error) -> ScenarioError {
 
 fn value(place: &str, value: impl ToString, expected: &'static str) -> ScenarioError {
     ScenarioError::Value { place: place.to_owned(), value: value.to_string(), expected }
-}
-
-fn gpus(gpus: Option<toml::Value>) -> Result<Vec<GpuSetup>, ScenarioError> {
-    let entries: Vec<GpuEntry> = match gpus {
-        Some(list @ toml::Value::Array(_)) => Vec::deserialize(list).map_err(at("gpus"))?,
-        Some(table) => group(GpuGroup::deserialize(table).map_err(at("gpus"))?)?,
-        None => vec![GpuEntry::default(); 8],
-    };
-    let count = entries.len();
-    if count == 0 || count > MOST_GPUS {
-        return Err(ScenarioError::CardCount { count });
-    }
-    entries.into_iter().enumerate().map(|(index, entry)| setup(index, entry)).collect()
-}
-
-fn group(group: GpuGroup) -> Result<Vec<GpuEntry>, ScenarioError> {
-    if group.count == 0 || group.count > MOST_GPUS {
-        return Err(ScenarioError::CardCount { count: group.count });
-    }
-    let common = GpuEntry {
-        model: group.model,
-        load: group.load,
-        slowdown: group.slowdown,
-        persistence: group.persistence,
-        ecc: group.ecc,
-        mig: group.mig,
-        ..GpuEntry::default()
-    };
-    let mut entries = vec![common; group.count];
-    for own in group.each {
-        let index = own.index.ok_or_else(|| value("gpus.each", "an entry without `index`", "complete"))?;
-        let place = "gpus.each".to_owned();
-        let entry = entries.get_mut(index).ok_or(ScenarioError::NoSuchGpu { place, gpu: index, count: group.count })?;
-        *entry = GpuEntry {
-            index: None,
-            model: own.model.or_else(|| entry.model.take()),
-            load: own.load.or(entry.load),
-            slowdown: own.slowdown.or(entry.slowdown),
-            uuid: own.uuid,
-            pci: own.pci,
-            serial: own.serial,
-            numa: own.numa,
-            persistence: own.persistence.or(entry.persistence),
-            ecc: own.ecc.or(entry.ecc),
-            mig: own.mig.or(entry.mig),
-        };
-    }
-    Ok(entries)
-}
-
-fn setup(index: usize, entry: GpuEntry) -> Result<GpuSetup, ScenarioError> {
-    let place = format!("gpu {index}");
-    let model = entry.model.unwrap_or_else(|| "H100 SXM5 80GB".to_owned());
-    let Some(card) = Card::named(&model) else {
-        let known = crate::card::CARDS.iter().map(|card| card.model).collect::<Vec<_>>().join(", ");
-        return Err(ScenarioError::UnknownModel { index, model, known });
-    };
-    let slowdown = entry.slowdown.unwrap_or(1.0);
-    if !(1.0..=20.0).contains(&slowdown) {
-        return Err(value(&place, slowdown, "a slowdown between 1 and 20"));
-    }
-    if let Some(pci) = &entry.pci
-        && crate::gpu::PciAddress::parse(pci).is_none()
-    {
-        return Err(value(&place, pci, "a PCI address such as 0000:1b:00.0"));
-    }
-    Ok(GpuSetup {
-        card,
-        load: entry.load.unwrap_or(Profile::Idle),
-        slowdown,
-        uuid: entry.uuid,
-        pci: entry.pci,
-        serial: entry.serial,
-        numa: entry.numa,
-        persistence: entry.persistence.unwrap_or(true),
-        ecc: entry.ecc.unwrap_or(true),
-        mig: entry.mig.unwrap_or(false) && card.mig,
-    })
 }
 
 fn cuda_version(text: &str) -> Result<i32, ScenarioError> {

@@ -43,34 +43,64 @@ pub fn epoch(t: f64) -> u64 {
 pub struct Played {
     pub nvml: Nvml,
     // Dropped after the library's session.
-    file: Option<tempfile::NamedTempFile>,
-    alone: MutexGuard<'static, ()>,
+    pub file: Option<tempfile::NamedTempFile>,
+    pub alone: MutexGuard<'static, ()>,
 }
 
 static ALONE: Mutex<()> = Mutex::new(());
 
+/// Since when a scenario is played.
+pub enum Since {
+    /// So many seconds.
+    Age(f64),
+    /// This epoch.
+    Epoch(u64),
+    /// The first `nvmlInit`.
+    Init,
+}
+
 impl Played {
     /// A shipped scenario, `t` seconds old.
     pub fn file(name: &str, t: f64) -> Played {
-        Played::at(&scenario(name), epoch(t)).unwrap()
+        Played::open(&scenario(name), Since::Age(t), None).unwrap()
     }
 
     /// A scenario of this text, `t` seconds old.
     pub fn text(text: &str, t: f64) -> Played {
+        Played::written(text, Since::Age(t), None)
+    }
+
+    /// A scenario of this text.
+    pub fn written(text: &str, since: Since, trace: Option<&Path>) -> Played {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
-        let mut played = Played::at(file.path(), epoch(t)).unwrap();
+        let mut played = Played::open(file.path(), since, trace).unwrap();
         played.file = Some(file);
         played
     }
 
-    /// The scenario at `path` since `epoch`.
-    pub fn at(path: &Path, epoch: u64) -> Result<Played, NvmlError> {
+    /// Ends the session and begins another, all else the same.
+    pub fn reopened(self) -> Played {
+        let Played { nvml, file, alone } = self;
+        nvml.shutdown().unwrap();
+        let nvml = Nvml::builder().lib_path(library().as_os_str()).init().unwrap();
+        Played { nvml, file, alone }
+    }
+
+    /// The scenario at `path`, with a trace or without.
+    pub fn open(path: &Path, since: Since, trace: Option<&Path>) -> Result<Played, NvmlError> {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        // An age counts from here, not from before the wait for the lock.
+        let epoch = match since {
+            Since::Age(t) => epoch(t).to_string(),
+            Since::Epoch(epoch) => epoch.to_string(),
+            Since::Init => String::new(),
+        };
         // SAFETY: tests that touch the environment hold the lock; nothing else in these programs reads it meanwhile.
         unsafe {
             std::env::set_var("GPUDECK_NVML_SIM", path);
-            std::env::set_var("GPUDECK_NVML_SIM_EPOCH", epoch.to_string());
+            std::env::set_var("GPUDECK_NVML_SIM_EPOCH", epoch);
+            std::env::set_var("GPUDECK_NVML_SIM_TRACE", trace.unwrap_or_else(|| Path::new("")));
         }
         let nvml = Nvml::builder().lib_path(library().as_os_str()).init()?;
         Ok(Played { nvml, file: None, alone })
