@@ -16,6 +16,10 @@ use crate::time::{BootId, Stamp};
 /// The most bytes one Frame may take on a pipe or in a recording.
 pub const MOST_BYTES: usize = 16 << 20;
 
+/// The deepest nesting of maps and lists that one may hold. Decoding recurses, and untagged fields recurse through several
+/// calls a level: deeper than this, a hostile Frame would end in a stack overflow, which nothing can catch.
+const MOST_DEPTH: usize = 64;
+
 /// One sample: a series and what was read.
 pub type Sample = (SeriesId, Reading);
 
@@ -84,7 +88,9 @@ impl Frame {
     /// # Errors
     /// What the decoder found and expected.
     pub fn from_wire(bytes: &[u8]) -> Result<Self, rmp_serde::decode::Error> {
-        rmp_serde::from_slice(bytes)
+        let mut decoder = rmp_serde::Deserializer::from_read_ref(bytes);
+        decoder.set_max_depth(MOST_DEPTH);
+        Self::deserialize(&mut decoder)
     }
 
     /// The Frame as a Draft with named series; samples of undeclared series are left out.
@@ -206,6 +212,18 @@ mod tests {
         assert_eq!(again, frame);
         assert_eq!(again.named(&dictionary), draft());
         assert!(draft().seal(&mut dictionary).declares.is_empty());
+    }
+
+    #[test]
+    fn lists_in_lists_in_lists_are_refused_before_the_stack_ends() {
+        let mut nested = crate::event::Field::Int(1);
+        for _ in 0..1000 {
+            nested = crate::event::Field::List(vec![nested]);
+        }
+        let mut frame = Draft::new("host", Stamp::default()).seal(&mut Dictionary::default());
+        frame.events.push(Event::new(Stamp::default(), "deep").with("field", nested));
+        let wire = frame.to_wire().unwrap();
+        assert!(Frame::from_wire(&wire).unwrap_err().to_string().contains("depth"));
     }
 
     #[test]

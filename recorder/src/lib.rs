@@ -1,1 +1,34 @@
 //! The black box: writing, reading, seeking, recovering and exporting recordings.
+//!
+//! A recording is one segment file (`.gdk`) or a directory of them. A segment is a header and then records, each with a
+//! checksum chained to the one before ([`format`]; `docs/format.md` is the page for somebody who writes a reader).
+//!
+//! ```text
+//! Frame ──► Writer / Segments ──► seg-….gdk ──► Recording ──► Frames (one stream) ──► History, info, export, recover
+//!                                      └───────► Follow (a file that grows)
+//! ```
+
+pub mod export;
+pub mod follow;
+pub mod format;
+pub mod header;
+pub mod info;
+mod journal;
+mod numbering;
+pub mod open;
+pub mod reader;
+pub mod recover;
+pub mod segments;
+pub mod sync;
+pub mod writer;
+
+pub use follow::Follow;
+pub use header::{Header, SegmentId};
+// pub use history::RecordedHistory;
+pub use info::{Info, info};
+pub use open::{Damage, OpenError, Recording, Segment};
+pub use reader::Frames;
+pub use recover::{RecoverError, Recovered, recover};
+pub use segments::Segments;
+pub use sync::Sync;
+pub use writer::{Appended, CreateError, Health, Unfinished, Writer};

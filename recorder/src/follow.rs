@@ -1,0 +1,125 @@
+//! Reading a recording that grows: each poll gives the Frames that have become complete since the last.
+//!
+//! Nothing here waits or reads a clock: the caller decides when to look again.
+
+use std::path::{Path, PathBuf};
+
+use model::{Dictionary, Frame};
+
+use crate::open::{Damage, OpenError, Recording, Segment, segment_paths};
+use crate::reader::{Buffered, Link, Oddities, Place, Stream, Told};
+
+/// Follows a segment, or a directory from its first segment to whatever comes next.
+#[derive(Debug)]
+pub struct Follow {
+    /// Where the next segments appear, if they do.
+    directory: Option<PathBuf>,
+    /// Segments already there and not yet read, the next one last.
+    ahead: Vec<Segment>,
+    segment: Segment,
+    place: Place,
+    buffered: Buffered,
+    stream: Stream,
+    /// Nothing more is to be expected of the current segment.
+    over: bool,
+}
+
+impl Follow {
+    /// Starts at the beginning of a recording.
+    ///
+    /// # Errors
+    /// As [`Recording::open`].
+    pub fn open(path: &Path) -> Result<Self, OpenError> {
+        let directory = path.is_dir().then(|| path.to_owned());
+        let mut ahead = Recording::open(path)?.into_segments();
+        ahead.reverse();
+        let segment = ahead.pop().expect("a recording that opened has a segment");
+        let place = Place::first_of(&segment);
+        let (buffered, stream) = (Buffered::default(), Stream::default());
+        Ok(Self { directory, ahead, segment, place, buffered, stream, over: false })
+    }
+
+    /// The series of the stream so far.
+    pub fn dictionary(&self) -> &Dictionary {
+        self.stream.numbering.dictionary()
+    }
+
+    /// What was met beside Frames so far.
+    pub fn oddities(&self) -> &Oddities {
+        &self.stream.oddities
+    }
+
+    /// The segment being read.
+    pub fn segment(&self) -> &Segment {
+        &self.segment
+    }
+
+    /// Whether everything was read and no recorder is writing: what comes later is another recording.
+    pub fn is_over(&self) -> bool {
+        self.ahead.is_empty() && (self.over || !self.segment.is_live())
+    }
+
+    /// The next Frames, at most so many; none: nothing new is complete.
+    ///
+    /// # Errors
+    /// The current segment cannot be read any further. Reported once; the segments behind it follow.
+    pub fn poll(&mut self, most: usize) -> Result<Vec<Frame>, Damage> {
+        let mut frames = Vec::new();
+        while frames.len() < most {
+            if self.over && !self.next_segment() {
+                break;
+            }
+            match self.buffered.link(&self.segment.file, self.place) {
+                Link::Record { kind, flags, payload, next } => match self.stream.take(kind, flags, &payload) {
+                    Ok(told) => {
+                        self.place = next;
+                        match told {
+                            // What a context repeats does no harm, and what was missed before it is made good.
+                            Told::Frame(frame) | Told::Context(frame) => frames.push(frame),
+                            Told::End(_) => self.over = true,
+                            Told::Nothing => {}
+                        }
+                    }
+                    Err(why) => return self.damaged(frames, why),
+                },
+                Link::Nothing | Link::Partial { .. } => {
+                    // A recorder that was killed writes no end; its successor begins another segment.
+                    if self.segment.is_live() || !self.next_segment() {
+                        break;
+                    }
+                }
+                Link::Broken { why } => return self.damaged(frames, why),
+            }
+        }
+        Ok(frames)
+    }
+
+    /// What was read before the damage comes first, the damage at the next poll.
+    fn damaged(&mut self, frames: Vec<Frame>, why: String) -> Result<Vec<Frame>, Damage> {
+        if !frames.is_empty() {
+            return Ok(frames);
+        }
+        self.over = true;
+        let bytes_lost = self.segment.bytes().saturating_sub(self.place.offset);
+        Err(Damage { segment: self.segment.path.display().to_string(), offset: self.place.offset, why, bytes_lost })
+    }
+
+    /// Goes on to the segment behind the current one, if there is one.
+    fn next_segment(&mut self) -> bool {
+        if self.ahead.is_empty()
+            && let Some(paths) = self.directory.as_deref().and_then(|directory| segment_paths(directory).ok())
+        {
+            let behind = self.segment.header.ordinal;
+            self.ahead = paths.iter().filter_map(|path| Segment::open(path, false).ok()).collect();
+            self.ahead.retain(|segment| segment.header.ordinal > behind);
+            self.ahead.sort_by_key(|segment| std::cmp::Reverse(segment.header.ordinal));
+        }
+        let Some(next) = self.ahead.pop() else { return false };
+        self.place = Place::first_of(&next);
+        self.segment = next;
+        self.buffered = Buffered::default();
+        self.stream.numbering.next_source();
+        self.over = false;
+        true
+    }
+}

@@ -1,0 +1,291 @@
+//! Reading records along their chain, and Frames out of records.
+//!
+//! Every byte is looked at once, in order, with positioned reads: a file that grows or is torn while we read is the
+//! normal case. What lies behind the first link that does not fit is not used.
+
+use std::fs::File;
+use std::io;
+
+use model::{Dictionary, Frame};
+
+use crate::format::{self, RECORD_BYTES, RecordHead};
+use crate::header::End;
+use crate::numbering::Numbering;
+use crate::open::{Damage, Segment, read_up_to};
+
+/// How much is read at once.
+const READ_BYTES: usize = 256 << 10;
+
+/// Where reading of a segment stands: the next record's offset, and the checksum of the record before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) offset: u64,
+    pub(crate) chain: u32,
+}
+
+impl Place {
+    pub(crate) fn first_of(segment: &Segment) -> Self {
+        Self { offset: segment.first_record, chain: segment.chain }
+    }
+}
+
+/// What stands at a place.
+#[derive(Debug)]
+pub(crate) enum Link {
+    /// A record that fits the chain.
+    Record { kind: u8, flags: u8, payload: Vec<u8>, next: Place },
+    /// The file ends here, between two records.
+    Nothing,
+    /// The file ends in the middle of a record: torn, or still being written.
+    Partial { why: String },
+    /// What stands here does not continue the chain.
+    Broken { why: String },
+}
+
+/// A file with the bytes last read from it.
+#[derive(Debug, Default)]
+pub(crate) struct Buffered {
+    bytes: Vec<u8>,
+    start: u64,
+}
+
+impl Buffered {
+    /// The link at a place.
+    pub(crate) fn link(&mut self, file: &File, place: Place) -> Link {
+        let link = self.link_as_read(file, place);
+        if matches!(link, Link::Record { .. } | Link::Nothing) {
+            return link;
+        }
+        // A writer may have cut off and rewritten what we read a moment ago.
+        self.bytes.clear();
+        self.link_as_read(file, place)
+    }
+
+    fn link_as_read(&mut self, file: &File, place: Place) -> Link {
+        let unreadable = |error: io::Error| Link::Broken { why: format!("it cannot be read: {error}") };
+        let head = match self.bytes(file, place.offset, RECORD_BYTES) {
+            Ok([]) => return Link::Nothing,
+            Ok(bytes) => match bytes.first_chunk::<RECORD_BYTES>() {
+                Some(head) => *head,
+                None => {
+                    return Link::Partial { why: format!("{} of a record's first {RECORD_BYTES} bytes", bytes.len()) };
+                }
+            },
+            Err(error) => return unreadable(error),
+        };
+        let head = match RecordHead::parse(head) {
+            Ok(head) => head,
+            Err(told) => {
+                return Link::Broken { why: format!("a record of {told} bytes is announced, more than any has") };
+            }
+        };
+        let payload = match self.bytes(file, place.offset + RECORD_BYTES as u64, head.length) {
+            Ok(payload) if payload.len() < head.length => {
+                let why = format!("{} of a record's {} bytes", payload.len(), head.length);
+                return Link::Partial { why };
+            }
+            Ok(payload) => payload,
+            Err(error) => return unreadable(error),
+        };
+        let expected = head.expected(place.chain, payload);
+        if expected != head.checksum {
+            let why = format!("checksum {:08x} was found, {expected:08x} would continue the chain", head.checksum);
+            return Link::Broken { why };
+        }
+        let next = Place { offset: place.offset + (RECORD_BYTES + head.length) as u64, chain: head.checksum };
+        Link::Record { kind: head.kind, flags: head.flags, payload: payload.to_vec(), next }
+    }
+
+    /// Up to `count` bytes from an offset on; fewer where the file ends.
+    fn bytes(&mut self, file: &File, offset: u64, count: usize) -> io::Result<&[u8]> {
+        let within = |start: u64, length: usize| {
+            let skip = usize::try_from(offset.checked_sub(start)?).ok()?;
+            (skip.checked_add(count)? <= length).then_some(skip)
+        };
+        let skip = match within(self.start, self.bytes.len()) {
+            Some(skip) => skip,
+            None => {
+                self.bytes = read_up_to(file, offset, count.max(READ_BYTES))?;
+                self.start = offset;
+                0
+            }
+        };
+        let end = (skip + count).min(self.bytes.len());
+        Ok(self.bytes.get(skip..end).unwrap_or_default())
+    }
+}
+
+/// What was met beside Frames.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Oddities {
+    /// Records of kinds that this reader does not know, skipped.
+    pub unknown_records: u64,
+    /// Intact records whose Frame could not be understood, skipped: a newer writer's.
+    pub unreadable_frames: u64,
+    /// What was wrong with the last of those.
+    pub why: Option<String>,
+    /// Samples of series that were not declared, left out.
+    pub undeclared_samples: u64,
+}
+
+/// What a record told.
+#[derive(Debug)]
+pub(crate) enum Told {
+    Frame(Frame),
+    Context(Frame),
+    End(End),
+    Nothing,
+}
+
+/// Records turned into one continuous stream of Frames, whatever segments they come from.
+#[derive(Debug, Default)]
+pub(crate) struct Stream {
+    pub(crate) numbering: Numbering,
+    pub(crate) oddities: Oddities,
+}
+
+impl Stream {
+    /// Takes in a record. `Err`: a reader must not go on behind it.
+    pub(crate) fn take(&mut self, kind: u8, flags: u8, payload: &[u8]) -> Result<Told, String> {
+        if !format::is_known(kind, flags) {
+            if flags & format::INCOMPATIBLE != 0 {
+                return Err(format!("a record (kind {kind}, flags {flags:#04x}) that only a newer gpudeck can read"));
+            }
+            self.oddities.unknown_records += 1;
+            return Ok(Told::Nothing);
+        }
+        if kind == format::END {
+            return Ok(rmp_serde::from_slice(payload).map_or(Told::Nothing, Told::End));
+        }
+        match Frame::from_wire(payload) {
+            Ok(frame) => {
+                if let Some(def) = self.numbering.contradiction(&frame) {
+                    return Err(format!("series {} is declared a second time, as another one", def.id.0));
+                }
+                let (frame, left_out) = self.numbering.translate(frame);
+                self.oddities.undeclared_samples += left_out;
+                Ok(if kind == format::CONTEXT { Told::Context(frame) } else { Told::Frame(frame) })
+            }
+            Err(error) => {
+                self.oddities.unreadable_frames += 1;
+                self.oddities.why = Some(error.to_string());
+                Ok(Told::Nothing)
+            }
+        }
+    }
+}
+
+/// How one segment ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SegmentEnd {
+    /// What it said when it was closed on purpose; `None`: it was not, or not yet.
+    pub end: Option<End>,
+    /// What cannot be read of it.
+    pub damage: Option<Damage>,
+}
+
+/// The Frames of a recording as one stream: ids run through all segments, and each series is declared once.
+///
+/// A damaged segment yields its Frames up to the damage, then the damage, then the next segment follows.
+#[derive(Debug)]
+pub struct Frames<'a> {
+    segments: &'a [Segment],
+    current: usize,
+    place: Place,
+    buffered: Buffered,
+    stream: Stream,
+    ends: Vec<SegmentEnd>,
+    end: Option<End>,
+}
+
+impl<'a> Frames<'a> {
+    pub(crate) fn new(segments: &'a [Segment]) -> Self {
+        let place = segments.first().map_or(Place { offset: 0, chain: 0 }, Place::first_of);
+        let (buffered, stream) = (Buffered::default(), Stream::default());
+        Self { segments, current: 0, place, buffered, stream, ends: Vec::new(), end: None }
+    }
+
+    /// The series of the stream so far.
+    pub fn dictionary(&self) -> &Dictionary {
+        self.stream.numbering.dictionary()
+    }
+
+    /// What was met beside Frames so far.
+    pub fn oddities(&self) -> &Oddities {
+        &self.stream.oddities
+    }
+
+    /// How the segments read so far ended, in their order.
+    pub fn ends(&self) -> &[SegmentEnd] {
+        &self.ends
+    }
+
+    /// Which segment the next Frame comes from, counted from 0, and at which byte the next record begins.
+    pub fn position(&self) -> (usize, u64) {
+        (self.current, self.place.offset)
+    }
+
+    pub(crate) fn place(&self) -> (usize, Place) {
+        (self.current, self.place)
+    }
+
+    /// Closes the current segment; the damage that ended it, if any.
+    fn close(&mut self, segment: &Segment, why: Option<String>) -> Option<Damage> {
+        let damage = why.map(|why| Damage {
+            segment: segment.path.display().to_string(),
+            offset: self.place.offset,
+            why,
+            bytes_lost: segment.bytes().saturating_sub(self.place.offset),
+        });
+        self.ends.push(SegmentEnd { end: self.end.take(), damage: damage.clone() });
+        self.current += 1;
+        if let Some(next) = self.segments.get(self.current) {
+            self.place = Place::first_of(next);
+        }
+        self.buffered = Buffered::default();
+        self.stream.numbering.next_source();
+        damage
+    }
+
+    /// Whether the context at the start of the current segment tells what the stream has not told already.
+    fn context_is_news(&self) -> bool {
+        let before = self.current.checked_sub(1).and_then(|index| Some((&self.segments[index], self.ends.get(index)?)));
+        before.is_none_or(|(segment, end)| {
+            let ordinal = self.segments.get(self.current).map_or(0, |segment| segment.header.ordinal);
+            end.end.is_none() || end.damage.is_some() || segment.header.ordinal + 1 != ordinal
+        })
+    }
+}
+
+impl Iterator for Frames<'_> {
+    type Item = Result<Frame, Damage>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let segment = self.segments.get(self.current)?;
+            let why = match self.buffered.link(&segment.file, self.place) {
+                Link::Record { kind, flags, payload, next } => match self.stream.take(kind, flags, &payload) {
+                    Ok(told) => {
+                        self.place = next;
+                        match told {
+                            Told::Frame(frame) => return Some(Ok(frame)),
+                            Told::Context(frame) if self.context_is_news() => return Some(Ok(frame)),
+                            Told::End(end) => self.end = Some(end),
+                            Told::Context(_) | Told::Nothing => {}
+                        }
+                        continue;
+                    }
+                    Err(why) => Some(why),
+                },
+                Link::Nothing => None,
+                // A segment that is being written ends in the middle of a record now and then.
+                Link::Partial { .. } if segment.is_live() => None,
+                Link::Partial { why } => Some(format!("the file ends in the middle of a record: {why} are there")),
+                Link::Broken { why } => Some(why),
+            };
+            if let Some(damage) = self.close(segment, why) {
+                return Some(Err(damage));
+            }
+        }
+    }
+}
