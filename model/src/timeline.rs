@@ -5,15 +5,22 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::catalogue::Kind;
 use crate::counter;
 use crate::entity::Inventory;
 use crate::event::Event;
 use crate::frame::Frame;
 use crate::history::{Bucket, History, HistoryError, Strip};
-use crate::reading::{Quality, Reading, Value, count_as_f64};
+use crate::reading::{Reading, Value, count_as_f64};
 use crate::series::{Dictionary, SeriesKey};
 use crate::state::{Latest, NodeState};
 use crate::time::{NS_PER_S, Stamp, Window};
+
+mod pace;
+mod row;
+
+pub use pace::{LONGEST_STAND_NS, Pace};
+use row::Row;
 
 /// A reading that stood from `first` to `last`.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,11 +37,13 @@ pub struct Run {
 #[derive(Clone, Debug, Default)]
 pub struct Column {
     runs: VecDeque<Run>,
+    pace: Pace,
 }
 
 impl Column {
     /// Adds a reading. One that lies before the last is left out: time on this axis does not go back.
     pub fn push(&mut self, at: u64, reading: &Reading, gap: u64) {
+        self.pace.saw(at);
         match self.runs.back_mut() {
             Some(run) if at < run.last => {}
             Some(run) if run.reading == *reading && at - run.last <= gap => run.last = at,
@@ -69,44 +78,70 @@ impl Column {
         (steps > 0 || confirmed).then_some(counted)
     }
 
-    /// A window in `count` buckets: extremes of a gauge, or the rate per second of a counter.
+    /// With the pace of the whole series, where this column holds only a part of it.
+    pub fn paced(self, pace: Pace) -> Self {
+        Self { pace, ..self }
+    }
+
+    /// A window in `count` buckets: extremes of a gauge, or the rate per second of a counter. A bucket between two
+    /// readings that follow each other at the series' usual pace is not empty: of a gauge the earlier one stands there,
+    /// of a counter the rate over that time.
     pub fn buckets(&self, window: Window, count: usize, rate_of: Option<Option<u8>>) -> Vec<Bucket> {
-        let mut buckets = vec![Bucket::default(); count];
-        let length = window.length();
-        if count == 0 || length == 0 {
-            return buckets;
+        let mut row = Row { window, buckets: vec![Bucket::default(); count] };
+        if count == 0 || window.length() == 0 {
+            return row.buckets;
         }
-        let place = |at: u64| {
-            let offset = u128::from(at.clamp(window.from, window.to - 1) - window.from);
-            let index = offset * u128::try_from(count).unwrap_or(u128::MAX) / u128::from(length);
-            usize::try_from(index).unwrap_or(usize::MAX).min(count - 1)
-        };
-        let mut before: Option<&Run> = None;
-        for run in self.within(window) {
-            let number = match rate_of {
+        let stand = self.pace.stand();
+        // The run before the window may still stand in it.
+        let from = self.runs.partition_point(|run| run.last < window.from).saturating_sub(1);
+        let mut before = from.checked_sub(1).and_then(|index| self.runs.get(index));
+        // The first run behind the window still tells the rate at the window's end.
+        let behind = self.runs.partition_point(|run| run.first < window.to).saturating_add(1);
+        for (index, run) in self.runs.iter().enumerate().take(behind).skip(from) {
+            let quality = run.reading.quality();
+            let mut number = match rate_of {
                 None => run.reading.good().and_then(Value::as_f64),
                 Some(wrap) => before.and_then(|before| rate(before, run, wrap)),
             };
-            for bucket in &mut buckets[place(run.first)..=place(run.last)] {
-                bucket.take(number, &run.reading.quality());
+            if let Some(before) = before.filter(|before| rate_of.is_some() && run.first - before.last <= stand) {
+                row.between(before.last, run.first, number, &quality);
+            }
+            row.during(run.first, run.first, number, &quality);
+            if run.last > run.first {
+                // The same total again: nothing was counted since.
+                number = if rate_of.is_some() { standstill(run) } else { number };
+                row.behind(run.first, run.last, number, &quality);
+            }
+            match self.runs.get(index + 1) {
+                Some(next) if next.first - run.last > stand || rate_of.is_some() => {}
+                Some(next) => row.between(run.last, next.first, number, &quality),
+                None => row.between(run.last, run.last.saturating_add(stand), number, &quality),
             }
             before = Some(run);
         }
-        buckets
+        row.buckets
     }
 
-    fn forget_before(&mut self, at: u64) {
-        while self.runs.front().is_some_and(|run| run.last < at) {
+    fn forget_before(&mut self, at: u64, least: usize) {
+        while self.runs.len() > least && self.runs.front().is_some_and(|run| run.last < at) {
             self.runs.pop_front();
         }
     }
 }
 
+/// The rate of a counter that was seen to stand still.
+fn standstill(run: &Run) -> Option<f64> {
+    run.reading.good()?.as_count().map(|_| 0.0)
+}
+
 /// Per second, from the last confirmation of one total to the first sight of the next.
 fn rate(before: &Run, after: &Run, wrap: Option<u8>) -> Option<f64> {
     let (earlier, later) = (before.reading.good()?.as_count()?, after.reading.good()?.as_count()?);
-    let seconds = count_as_f64(after.first.checked_sub(before.last)?) / count_as_f64(NS_PER_S);
-    (seconds > 0.0).then(|| count_as_f64(counter::step(earlier, later, wrap).amount()) / seconds)
+    let between = after.first.checked_sub(before.last)?;
+    let seconds = count_as_f64(between) / count_as_f64(NS_PER_S);
+    // An average over more than that would look like a rate of the moment at which the counter came back.
+    (between > 0 && between <= LONGEST_STAND_NS)
+        .then(|| count_as_f64(counter::step(earlier, later, wrap).amount()) / seconds)
 }
 
 /// The past of a running session, bounded in time and in events.
@@ -171,8 +206,9 @@ impl Timeline {
 
     fn forget(&mut self) {
         let oldest = self.end.axis_ns().saturating_sub(self.keep_ns);
-        self.columns.retain(|_, column| {
-            column.forget_before(oldest);
+        self.columns.retain(|key, column| {
+            let info = key.metric.metric().is_some_and(|metric| metric.kind == Kind::Info);
+            column.forget_before(oldest, usize::from(info));
             !column.runs.is_empty()
         });
     }
@@ -194,7 +230,10 @@ impl History for Timeline {
         state.at = Stamp { mono_ns: Some(at), real_ns: None }.align(self.end);
         state.inventory = self.inventory.clone();
         for (key, column) in &self.columns {
-            if let Some(run) = column.at(at, self.gap_ns.max(60 * NS_PER_S)) {
+            // Information such as a name is read once and stands until it is read again.
+            let info = key.metric.metric().is_some_and(|metric| metric.kind == Kind::Info);
+            let gap = if info { u64::MAX } else { self.gap_ns.max(LONGEST_STAND_NS) };
+            if let Some(run) = column.at(at, gap) {
                 let read = Stamp { mono_ns: Some(run.last.min(at)), real_ns: None }.align(self.end);
                 state.set(&key.entity, &key.metric, Latest { reading: run.reading.clone(), at: read });
             }
@@ -228,33 +267,10 @@ impl History for Timeline {
     }
 }
 
-impl Bucket {
-    fn take(&mut self, number: Option<f64>, quality: &Quality) {
-        if let Some(number) = number {
-            self.least = Some(self.least.map_or(number, |least| least.min(number)));
-            self.most = Some(self.most.map_or(number, |most| most.max(number)));
-            self.last = Some(number);
-        }
-        if self.worst.as_ref().is_none_or(|worst| badness(quality) > badness(worst)) {
-            self.worst = Some(quality.clone());
-        }
-    }
-}
-
-fn badness(quality: &Quality) -> u8 {
-    match quality {
-        Quality::Good => 0,
-        Quality::Stale(_) => 1,
-        Quality::Unsupported => 2,
-        Quality::Denied => 3,
-        Quality::Stuck { .. } => 4,
-        Quality::Lost => 5,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reading::Quality;
     use proptest::prelude::*;
 
     const S: u64 = NS_PER_S;
@@ -285,6 +301,69 @@ mod tests {
             rates.iter().map(|bucket| bucket.last).collect::<Vec<_>>(),
             [None, Some(100.0), Some(20.0), Some(100.0)]
         );
+    }
+
+    #[test]
+    fn a_series_that_is_read_once_a_minute_shows_in_every_bucket_between() {
+        let column = column(&[(0, 7), (60, 8), (120, 9)]);
+        let lasts = |from: u64, to: u64, count| -> Vec<Option<f64>> {
+            let window = Window { from: from * S, to: to * S };
+            column.buckets(window, count, None).iter().map(|bucket| bucket.last).collect()
+        };
+        assert_eq!(lasts(0, 180, 6), [Some(7.0), Some(7.0), Some(8.0), Some(8.0), Some(9.0), Some(9.0)]);
+        assert_eq!(lasts(70, 80, 2), [Some(8.0); 2], "a window without a reading of its own");
+        assert_eq!(lasts(300, 310, 2), [None; 2], "nothing was read for two minutes");
+        let rates = column.buckets(Window { from: 0, to: 180 * S }, 6, Some(None));
+        assert_eq!(rates[1].last, Some(1.0 / 60.0));
+        assert_eq!(rates[3].last, Some(1.0 / 60.0));
+        let between = column.buckets(Window { from: 70 * S, to: 80 * S }, 2, Some(None));
+        assert_eq!(between[0].last, Some(1.0 / 60.0));
+    }
+
+    #[test]
+    fn a_missed_reading_of_a_fast_series_stays_a_hole() {
+        let column = column(&[(0, 1), (1, 2), (2, 3), (3, 4), (5, 5), (6, 6)]);
+        let buckets = column.buckets(Window { from: 0, to: 7 * S }, 7, None);
+        let holes: Vec<bool> = buckets.iter().map(|bucket| bucket.worst.is_none()).collect();
+        assert_eq!(holes, [false, false, false, false, true, false, false]);
+        let finer = column.buckets(Window { from: 0, to: 2 * S }, 4, None);
+        assert_eq!(finer[1].last, Some(1.0), "between two readings the earlier one stands");
+    }
+
+    #[test]
+    fn a_counter_that_stands_still_has_a_rate_of_zero() {
+        let column = column(&[(0, 100), (1, 200), (2, 200), (3, 200)]);
+        let rates = column.buckets(Window { from: 0, to: 4 * S }, 4, Some(None));
+        assert_eq!(
+            rates.iter().map(|bucket| bucket.last).collect::<Vec<_>>(),
+            [None, Some(100.0), Some(0.0), Some(0.0)]
+        );
+    }
+
+    #[test]
+    fn a_slow_tier_and_what_was_read_once_stand_in_the_state() {
+        use crate::catalogue::{GPU_MEM_TOTAL, GPU_TEMP, GPU_UTIL};
+        use crate::entity::Entity;
+        use crate::frame::Draft;
+
+        let (mut timeline, mut dictionary) = (Timeline::new(600 * S, 3 * S, 10), Dictionary::default());
+        let gpu = Entity::gpu("GPU-1");
+        for second in 0..=900 {
+            let mut draft = Draft::new("host", Stamp::new(second * S, 0));
+            if second == 0 {
+                draft.read(&gpu, GPU_MEM_TOTAL, 80u64);
+            }
+            if second % 60 == 0 {
+                draft.read(&gpu, GPU_TEMP, second);
+            }
+            draft.read(&gpu, GPU_UTIL, second);
+            let frame = draft.seal(&mut dictionary);
+            timeline.apply(&frame, &dictionary);
+        }
+        let state = timeline.state_at(899 * S).unwrap();
+        assert_eq!(state.number(&gpu, GPU_MEM_TOTAL), Some(80.0));
+        assert_eq!(state.number(&gpu, GPU_TEMP), Some(840.0));
+        assert_eq!(state.number(&gpu, GPU_UTIL), Some(899.0));
     }
 
     #[test]
