@@ -154,21 +154,19 @@ fn answers(scheduler: &dyn Scheduler, node: &NodeName, answer: &Result<NodeStatu
         Ok(_) => (Some(true), Some(true)),
         Err(Fault::UnknownNode { .. }) => (Some(true), Some(false)),
         Err(Fault::Unreachable { .. } | Fault::NotStarted { .. }) => (Some(false), None),
-        Err(Fault::Denied { .. } | Fault::Refused { .. }) => (Some(true), None),
-        Err(Fault::TimedOut { .. } | Fault::BrokeOff { .. } | Fault::Unreadable { .. }) => (None, None),
+        Err(_) => (None, None),
     };
-    let found = |holds: Option<bool>| match (answer, holds) {
-        (_, Some(true)) if answer.is_err() => "yes".to_owned(),
-        (Ok(status), _) => status.in_words(),
-        (Err(fault), _) => fault.to_string(),
+    let (reply, about_it) = match answer {
+        Ok(status) => ("yes".to_owned(), status.in_words()),
+        Err(fault @ Fault::UnknownNode { .. }) => ("yes".to_owned(), fault.to_string()),
+        Err(fault) => (fault.to_string(), "not known".to_owned()),
     };
-    let first = if answer.is_ok() { "yes".to_owned() } else { found(reached) };
     vec![
-        Precondition { what: format!("{} answers", scheduler.via()), holds: reached, found: first.into() },
+        Precondition { what: format!("{} answers", scheduler.via()), holds: reached, found: reply.into() },
         Precondition {
             what: format!("{} knows the node {node}", scheduler.via()),
             holds: known,
-            found: if answer.is_err() && known.is_none() { "not asked".into() } else { found(known).into() },
+            found: about_it.into(),
         },
     ]
 }
@@ -193,7 +191,7 @@ fn nobody_elses(status: Option<&NodeStatus>) -> Precondition {
 fn who_is_hit(scheduler: &dyn Scheduler, node: &NodeName, answered: bool) -> (Precondition, Vec<Holder>) {
     let what = "it is known who is hit".to_owned();
     if !answered {
-        return (Precondition { what, holds: None, found: "not asked".into() }, Vec::new());
+        return (Precondition { what, holds: None, found: "not known".into() }, Vec::new());
     }
     match scheduler.jobs(node) {
         Ok(jobs) => {

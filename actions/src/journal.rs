@@ -207,7 +207,8 @@ impl Journal {
         }
         if found.len() == 0 {
             // Perhaps just made: its name must be on the disk before anything relies on its lines.
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let folder =
+                path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
             File::open(folder).and_then(|folder| folder.sync_all()).map_err(|error| wrong(error.to_string()))?;
         }
         let mut journal = Self { path: path.to_owned(), file, entries: Vec::new() };

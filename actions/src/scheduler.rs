@@ -139,9 +139,10 @@ pub enum Fault {
         /// How long was waited.
         after: Duration,
     },
-    /// The conversation broke off; the request may or may not have been taken.
-    #[error("{what} broke off: {said}")]
-    BrokeOff {
+    /// It failed in a way that does not tell whether the request was taken: the conversation broke off, or the words
+    /// are unknown to us.
+    #[error("{what} failed without telling whether it took effect: {said}")]
+    Unclear {
         /// What was asked.
         what: String,
         /// What it said, made visible.
@@ -186,7 +187,7 @@ pub enum Fault {
 impl Fault {
     /// Whether a change that was asked for may have happened, or may yet happen.
     pub fn leaves_unknown(&self) -> bool {
-        matches!(self, Self::TimedOut { .. } | Self::BrokeOff { .. } | Self::Unreadable { .. })
+        matches!(self, Self::TimedOut { .. } | Self::Unclear { .. } | Self::Unreadable { .. })
     }
 }
 

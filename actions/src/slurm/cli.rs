@@ -86,7 +86,7 @@ impl SlurmCli {
                     Some(0) if stdout.cut => Err(Fault::Unreadable { what, found: "more than 1 MiB".to_owned() }),
                     Some(0) => Ok(out),
                     Some(_) => Err(sort(what, &said)),
-                    None => Err(Fault::BrokeOff { what, said: format!("ended by {status}") }),
+                    None => Err(Fault::Unclear { what, said: format!("ended by {status}") }),
                 }
             }
         }
@@ -99,35 +99,39 @@ enum Meaning {
     /// The controller was never reached.
     Unreachable,
     /// It was reached, or may have been, and did not answer.
-    BrokeOff,
+    Unclear,
+    /// It knows no such node.
     UnknownNode,
+    /// It knows this user, and that is not enough.
     Denied,
+    /// It understood and said no.
+    Refused,
 }
 
 /// Texts in the order in which they are looked for. "Unable to contact slurm controller" comes in several kinds; only a
-/// failed connect proves that nothing was sent.
+/// failed connect proves that nothing was sent. A text that is not here (also the C library's "Transport endpoint is not
+/// connected", which a dying controller leaves behind) proves nothing either way: it is [`Meaning::Unclear`].
 const SAID: &[(&str, Meaning)] = &[
     ("(connect failure)", Meaning::Unreachable),
     ("in standby mode", Meaning::Unreachable),
     ("Could not establish a configuration source", Meaning::Unreachable),
-    ("Unable to contact slurm controller", Meaning::BrokeOff),
-    ("timed out", Meaning::BrokeOff),
-    ("Zero Bytes were transmitted", Meaning::BrokeOff),
+    ("Unable to contact slurm controller", Meaning::Unclear),
     ("Invalid node name", Meaning::UnknownNode),
     ("not found", Meaning::UnknownNode),
     ("Invalid user id", Meaning::Denied),
     ("ermission denied", Meaning::Denied),
+    ("error: Invalid", Meaning::Refused),
 ];
 
 fn sort(what: String, said: &str) -> Fault {
-    let meaning = SAID.iter().find(|(text, _)| said.contains(text)).map(|(_, meaning)| *meaning);
+    let meaning = SAID.iter().find(|(text, _)| said.contains(text)).map_or(Meaning::Unclear, |(_, meaning)| *meaning);
     let said = model::text::clean(said.trim(), 300);
     match meaning {
-        Some(Meaning::Unreachable) => Fault::Unreachable { said },
-        Some(Meaning::BrokeOff) => Fault::BrokeOff { what, said },
-        Some(Meaning::UnknownNode) => Fault::UnknownNode { said },
-        Some(Meaning::Denied) => Fault::Denied { said },
-        None => Fault::Refused { what, said },
+        Meaning::Unreachable => Fault::Unreachable { said },
+        Meaning::Unclear => Fault::Unclear { what, said },
+        Meaning::UnknownNode => Fault::UnknownNode { said },
+        Meaning::Denied => Fault::Denied { said },
+        Meaning::Refused => Fault::Refused { what, said },
     }
 }
 
@@ -196,6 +200,8 @@ mod tests {
             "slurm_update error: Socket timed out on send/recv operation",
             "slurm_update error: Unable to contact slurm controller (receive failure)",
             "slurm_update error: Zero Bytes were transmitted or received",
+            "slurm_update error: Transport endpoint is not connected",
+            "",
         ] {
             assert!(sorted(unsure).leaves_unknown(), "{unsure}");
         }
