@@ -107,7 +107,7 @@ pub(crate) fn consider_undrain(
     preconditions.push(nobody_elses(status.as_ref()));
     preconditions.push(Precondition {
         what: "the drain is in this node's journal".to_owned(),
-        holds: status.as_ref().map(|status| !status.drained() || intent.is_some()),
+        holds: status.as_ref().map(|_| mark.is_none() || intent.is_some()),
         found: match (&mark, intent) {
             (Some(_), Some(intent)) => format!("plan {} by user id {}", intent.id, intent.by.uid).into(),
             (Some(mark), None) => {

@@ -5,7 +5,7 @@
 #
 # The cluster gets namespaces of its own (network, host name, mounts, process ids), and its files lie on a tmpfs that
 # only they see: when CMD ends, or when this process is killed, the kernel takes all of it down. Nothing of it can reach
-# a Slurm that the machine itself may have, and nothing is left behind.
+# a Slurm that the machine itself may have, and nothing is left behind but the empty folder that the tmpfs covered.
 #
 # CMD finds `gpu01` idle in partition `main`, and in its environment
 #     SLURM_CONF        the cluster's slurm.conf
