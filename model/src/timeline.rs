@@ -11,16 +11,16 @@ use crate::entity::Inventory;
 use crate::event::Event;
 use crate::frame::Frame;
 use crate::history::{Bucket, History, HistoryError, Strip};
-use crate::reading::{Reading, Value, count_as_f64};
+use crate::reading::Reading;
 use crate::series::{Dictionary, SeriesKey};
 use crate::state::{Latest, NodeState};
-use crate::time::{NS_PER_S, Stamp, Window};
+use crate::time::{Stamp, Window};
 
 mod pace;
 mod row;
 
 pub use pace::{LONGEST_STAND_NS, Pace};
-use row::Row;
+pub use row::StripBuilder;
 
 /// A reading that stood from `first` to `last`.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,48 +78,17 @@ impl Column {
         (steps > 0 || confirmed).then_some(counted)
     }
 
-    /// With the pace of the whole series, where this column holds only a part of it.
-    pub fn paced(self, pace: Pace) -> Self {
-        Self { pace, ..self }
-    }
-
-    /// A window in `count` buckets: extremes of a gauge, or the rate per second of a counter. A bucket between two
-    /// readings that follow each other at the series' usual pace is not empty: of a gauge the earlier one stands there,
-    /// of a counter the rate over that time.
+    /// A window in `count` buckets: extremes of a gauge, or the rate per second of a counter (see [`StripBuilder`]).
     pub fn buckets(&self, window: Window, count: usize, rate_of: Option<Option<u8>>) -> Vec<Bucket> {
-        let mut row = Row { window, buckets: vec![Bucket::default(); count] };
-        if count == 0 || window.length() == 0 {
-            return row.buckets;
+        let mut strip = StripBuilder::new(window, count, rate_of, self.pace);
+        // Two runs before the window: one may still stand in it, and a rate needs the one before that. The first run
+        // behind the window tells the rate at its end.
+        let from = self.runs.partition_point(|run| run.last < window.from).saturating_sub(2);
+        let behind = self.runs.partition_point(|run| run.first < window.to).saturating_add(1).max(from);
+        for run in self.runs.iter().take(behind).skip(from) {
+            strip.take(run.first, run.last, &run.reading);
         }
-        let stand = self.pace.stand();
-        // The run before the window may still stand in it.
-        let from = self.runs.partition_point(|run| run.last < window.from).saturating_sub(1);
-        let mut before = from.checked_sub(1).and_then(|index| self.runs.get(index));
-        // The first run behind the window still tells the rate at the window's end.
-        let behind = self.runs.partition_point(|run| run.first < window.to).saturating_add(1);
-        for (index, run) in self.runs.iter().enumerate().take(behind).skip(from) {
-            let quality = run.reading.quality();
-            let mut number = match rate_of {
-                None => run.reading.good().and_then(Value::as_f64),
-                Some(wrap) => before.and_then(|before| rate(before, run, wrap)),
-            };
-            if let Some(before) = before.filter(|before| rate_of.is_some() && run.first - before.last <= stand) {
-                row.between(before.last, run.first, number, &quality);
-            }
-            row.during(run.first, run.first, number, &quality);
-            if run.last > run.first {
-                // The same total again: nothing was counted since.
-                number = if rate_of.is_some() { standstill(run) } else { number };
-                row.behind(run.first, run.last, number, &quality);
-            }
-            match self.runs.get(index + 1) {
-                Some(next) if next.first - run.last > stand || rate_of.is_some() => {}
-                Some(next) => row.between(run.last, next.first, number, &quality),
-                None => row.between(run.last, run.last.saturating_add(stand), number, &quality),
-            }
-            before = Some(run);
-        }
-        row.buckets
+        strip.finish(behind < self.runs.len())
     }
 
     fn forget_before(&mut self, at: u64, least: usize) {
@@ -127,21 +96,6 @@ impl Column {
             self.runs.pop_front();
         }
     }
-}
-
-/// The rate of a counter that was seen to stand still.
-fn standstill(run: &Run) -> Option<f64> {
-    run.reading.good()?.as_count().map(|_| 0.0)
-}
-
-/// Per second, from the last confirmation of one total to the first sight of the next.
-fn rate(before: &Run, after: &Run, wrap: Option<u8>) -> Option<f64> {
-    let (earlier, later) = (before.reading.good()?.as_count()?, after.reading.good()?.as_count()?);
-    let between = after.first.checked_sub(before.last)?;
-    let seconds = count_as_f64(between) / count_as_f64(NS_PER_S);
-    // An average over more than that would look like a rate of the moment at which the counter came back.
-    (between > 0 && between <= LONGEST_STAND_NS)
-        .then(|| count_as_f64(counter::step(earlier, later, wrap).amount()) / seconds)
 }
 
 /// The past of a running session, bounded in time and in events.
@@ -271,6 +225,7 @@ impl History for Timeline {
 mod tests {
     use super::*;
     use crate::reading::Quality;
+    use crate::time::NS_PER_S;
     use proptest::prelude::*;
 
     const S: u64 = NS_PER_S;

@@ -28,6 +28,11 @@ impl Pace {
         self.last = self.last.max(Some(at));
     }
 
+    /// The instant of the last reading.
+    pub fn last(self) -> Option<u64> {
+        self.last
+    }
+
     /// How long a reading stands for the next: well below two intervals, so that a missed one shows.
     pub(super) fn stand(self) -> u64 {
         self.usual.map_or(LONGEST_STAND_NS, |usual| (usual / 10).saturating_mul(17).min(LONGEST_STAND_NS))
