@@ -1,0 +1,173 @@
+//! A running session: all workers, one stream of admitted Frames.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use decode::Decoder;
+use model::event::MARK;
+use model::{BootId, Dictionary, Draft, Entity, Event, Frame, catalogue};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::clock;
+use crate::sequencer::{Sequencer, StreamId};
+use crate::supervisor::{self, Links, Report};
+
+/// How a session is run.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The program that workers run: ourselves.
+    pub program: PathBuf,
+    /// What a worker is given behind `probe NAME`: root, library, interval.
+    pub arguments: Vec<OsString>,
+    /// Which probes.
+    pub probes: Vec<String>,
+    /// The boot that the Frames belong to.
+    pub boot: BootId,
+}
+
+/// One admitted Frame: as it came, for the recorder, and with its kernel lines decoded, for rules and deck.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    /// Kernel lines raw.
+    pub raw: Arc<Frame>,
+    /// Kernel lines typed. The same Frame where there were none.
+    pub decoded: Arc<Frame>,
+}
+
+/// A running session. Dropping it asks the workers to end; none is waited for.
+#[derive(Debug)]
+pub struct Session {
+    frames: mpsc::Receiver<Admitted>,
+    reports: mpsc::Sender<Report>,
+    stop: watch::Sender<bool>,
+}
+
+impl Session {
+    /// Starts the workers. Must be called inside a tokio runtime.
+    pub fn start(config: &Config) -> Self {
+        let (report_sender, reports) = mpsc::channel(256);
+        let (stop, stopped) = watch::channel(false);
+        let links = Links { reports: report_sender.clone(), stop: stopped };
+        for (index, probe) in config.probes.iter().enumerate() {
+            let index = u64::try_from(index).unwrap_or(0) + 1;
+            tokio::spawn(supervisor::supervise(probe.clone(), index, config.clone(), links.clone()));
+        }
+        let (frame_sender, frames) = mpsc::channel(256);
+        tokio::spawn(sequence(config.boot.clone(), reports, frame_sender, links.stop));
+        Self { frames, reports: report_sender, stop }
+    }
+
+    /// The next admitted Frame; `None` once the session has ended.
+    pub async fn next(&mut self) -> Option<Admitted> {
+        self.frames.recv().await
+    }
+
+    /// The next admitted Frame if there is one now.
+    pub fn try_next(&mut self) -> Option<Admitted> {
+        self.frames.try_recv().ok()
+    }
+
+    /// Writes an operator's note into the stream.
+    pub async fn mark(&self, text: &str) {
+        let mut draft = Draft::new("engine", clock::now());
+        draft.events.push(Event::new(draft.at, MARK).about(Entity::Node).with("text", text));
+        let _ended = self.reports.send(Report::Draft(draft)).await;
+    }
+
+    /// Asks the workers to end.
+    pub fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+async fn sequence(
+    boot: BootId,
+    mut reports: mpsc::Receiver<Report>,
+    frames: mpsc::Sender<Admitted>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut sequencer = Sequencer::new(boot);
+    let mut own = Dictionary::default();
+    let mut decoder = Decoder::new();
+    let mut cost = Cost::default();
+    let mut second = interval(Duration::from_secs(1));
+    second.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        let (stream, frame) = tokio::select! {
+            report = reports.recv() => match report {
+                Some(Report::Frame(stream, frame)) => (stream, frame),
+                Some(Report::Draft(draft)) => (StreamId(0), draft.seal(&mut own)),
+                Some(Report::Ended(stream)) => {
+                    sequencer.forget(stream);
+                    continue;
+                }
+                None => return,
+            },
+            _ = second.tick() => (StreamId(0), cost.draft().seal(&mut own)),
+            _ = stop.changed() => return,
+        };
+        let raw = Arc::new(sequencer.admit(stream, frame));
+        let decoded = decoded(&raw, &mut decoder);
+        if frames.send(Admitted { raw, decoded }).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The Frame with its kernel lines decoded: itself where it holds none.
+pub fn decoded(raw: &Arc<Frame>, decoder: &mut Decoder) -> Arc<Frame> {
+    if !raw.events.iter().any(|event| event.kind == model::event::KERNEL_LINE) {
+        return Arc::clone(raw);
+    }
+    let mut frame = Frame::clone(raw);
+    decoder.frame(&mut frame);
+    Arc::new(frame)
+}
+
+/// What gpudeck itself costs, from `/proc/self` (proc(5)): processor time and resident memory of this
+/// process; each worker's is its own probe's to tell.
+#[derive(Debug, Default)]
+struct Cost {
+    before: Option<(u64, u64)>,
+}
+
+impl Cost {
+    fn draft(&mut self) -> Draft {
+        let mut draft = Draft::new("engine", clock::now());
+        let entity = Entity::Probe("engine".to_owned());
+        draft.read(&entity, catalogue::PROBE_STATE, "ok");
+        if let Some(rss) = own_rss() {
+            draft.read(&entity, catalogue::PROBE_RSS, rss);
+        }
+        let now = (draft.at.mono_ns.unwrap_or(0), own_cpu_ns());
+        if let Some((then, used)) = self.before {
+            let share = |part: u64, whole: u64| {
+                model::reading::count_as_f64(part) * 100.0 / model::reading::count_as_f64(whole.max(1))
+            };
+            let percent = share(now.1.saturating_sub(used), now.0.saturating_sub(then));
+            draft.read(&entity, catalogue::PROBE_CPU, percent);
+        }
+        self.before = Some(now);
+        draft
+    }
+}
+
+fn own_rss() -> Option<u64> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = statm.split_whitespace().nth(1)?.parse().ok()?;
+    Some(pages * u64::try_from(rustix::param::page_size()).ok()?)
+}
+
+fn own_cpu_ns() -> u64 {
+    let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    u64::try_from(i128::from(used.tv_sec) * 1_000_000_000 + i128::from(used.tv_nsec)).unwrap_or(0)
+}
