@@ -9,7 +9,7 @@ pub mod parse;
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use model::reading::count_as_f64;
@@ -266,7 +266,7 @@ fn failed(call: &str, error: &io::Error, draft: &mut Draft) -> Reading {
     Reading::Unsupported
 }
 
-fn read_bounded(path: &PathBuf) -> io::Result<String> {
+fn read_bounded(path: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
     regular(path)?.take(MOST_BYTES).read_to_end(&mut bytes)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())

@@ -1,0 +1,82 @@
+//! fusectl: the kernel's own account of a FUSE connection, below `/sys/fs/fuse/connections/N`
+//! (`Documentation/filesystems/fuse.rst`). Reading it never asks the daemon. The files belong to whoever mounted, so
+//! others need root.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use model::{Draft, Entity, ProbeFault, Reading};
+
+/// What the kernel tells of one connection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Connection {
+    /// Requests that wait for the daemon or are with it.
+    pub waiting: Result<u64, Reading>,
+    /// Background requests that may be with the daemon at a time.
+    pub max_background: Result<u64, Reading>,
+}
+
+impl Connection {
+    /// Reads one connection's directory. What cannot be read goes into the Draft's faults, once.
+    pub fn read(directory: &Path, mount: &Entity, draft: &mut Draft) -> Self {
+        let waiting = number(&directory.join("waiting"));
+        let max_background = number(&directory.join("max_background"));
+        if let Err(error) = &waiting {
+            let advice = match error.kind() {
+                io::ErrorKind::NotFound => {
+                    Some("mount fusectl: mount -t fusectl none /sys/fs/fuse/connections".to_owned())
+                }
+                io::ErrorKind::PermissionDenied => {
+                    Some("run as root: only it and whoever mounted may read a connection's files".to_owned())
+                }
+                _ => None,
+            };
+            let call = "read fusectl waiting".to_owned();
+            draft.faults.push(ProbeFault { call, entity: Some(mount.clone()), why: error.to_string().into(), advice });
+        }
+        Self {
+            waiting: waiting.map_err(|error| reading(&error)),
+            max_background: max_background.map_err(|error| reading(&error)),
+        }
+    }
+
+    /// Whether nearly all the requests that the kernel admits are outstanding.
+    pub fn congested(&self) -> bool {
+        match (&self.waiting, &self.max_background) {
+            (Ok(waiting), Ok(most)) => *most > 0 && waiting.saturating_mul(10) >= most.saturating_mul(9),
+            _ => false,
+        }
+    }
+}
+
+fn number(file: &Path) -> io::Result<u64> {
+    let mut text = String::new();
+    File::open(file)?.take(64).read_to_string(&mut text)?;
+    text.trim().parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not a number"))
+}
+
+fn reading(error: &io::Error) -> Reading {
+    if error.kind() == io::ErrorKind::PermissionDenied { Reading::Denied } else { Reading::Unsupported }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_without_fusectl_is_unsupported_and_says_what_to_do() {
+        let mut draft = Draft::default();
+        let connection = Connection::read(Path::new("/nonexistent/39"), &Entity::Mount("/d".to_owned()), &mut draft);
+        assert_eq!(connection.waiting, Err(Reading::Unsupported));
+        assert!(draft.faults[0].advice.as_ref().unwrap().contains("mount -t fusectl"));
+        assert!(!connection.congested());
+    }
+
+    #[test]
+    fn a_connection_is_congested_from_nine_tenths_on() {
+        let connection = |waiting| Connection { waiting: Ok(waiting), max_background: Ok(12) };
+        assert!(!connection(10).congested());
+        assert!(connection(11).congested());
+    }
+}
