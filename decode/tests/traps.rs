@@ -272,6 +272,79 @@ fn out_of_memory_reads_the_same_from_2_6_to_6() {
 }
 
 #[test]
+fn counters_that_are_zero_and_rings_that_recovered_are_no_faults() {
+    let amd = |text: &str| format!("amdgpu 0000:c3:00.0: amdgpu: {text}");
+    for well in [
+        "0 uncorrectable hardware errors detected in umc block",
+        "socket: 0 0 correctable hardware errors detected in total in gfx block",
+        "ring gfx_0.0.0 timeout, but soft recovered",
+        "Fetched VBIOS from VFCT",
+    ] {
+        assert_eq!(object(&amd(well)), Value::Null, "{well}");
+    }
+    let counted = value!({"event": "ras_ue", "count": 2, "block": "umc", "entity": "gpu:0000:c3:00.0"});
+    has(&amd("2 uncorrectable hardware errors detected in umc block"), &counted);
+    has(&amd("socket: 0, die: 0 2 new uncorrectable hardware errors detected in total in umc block"), &counted);
+    has(&amd("GPU reset(4) failed"), &value!({"event": "reset_failed"}));
+    has(&amd("failed to reserve bad page 0x1"), &value!({"event": "bad_page", "action": "replace"}));
+}
+
+#[test]
+fn an_adapter_line_is_read_with_and_without_device_and_pid() {
+    for head in [
+        "mlx5_cmd_out_err:838:(pid 12): ",
+        "mlx5_cmd_out_err:838: ",
+        "mlx5_core 0000:d2:00.0: mlx5_cmd_out_err:838:(pid 12): ",
+    ] {
+        let line = format!(
+            "{head}ACCESS_REG(0x805) op_mod(0x1) failed, status bad operation(0x2), syndrome (0x305684), err(-22)"
+        );
+        has(&line, &value!({"kind": "nic", "event": "access_reg_failed", "syndrome": "0x305684"}));
+    }
+    has(
+        "mlx5_port_module_event:1131:(pid 0): Port module event[error]: module 0, Cable error, High Temperature",
+        &value!({"event": "module_high_temperature", "module": 0}),
+    );
+    has(
+        "PCIe Bus Error: severity=Uncorrectable (Fatal), type=Transaction Layer, (Receiver ID)",
+        &value!({"kind": "aer", "level": "fatal"}),
+    );
+    has(
+        "mlx5_core 0000:03:00.0: wait_func:964:(pid 112): ENABLE_HCA(0x104) timeout. Will cause a leak of a command resource",
+        &value!({"event": "cmd_timeout"}),
+    );
+    for news in
+        ["firmware version: 22.31.1014", "Rate limit: 127 rates are supported", "63.008 Gb/s available PCIe bandwidth"]
+    {
+        assert_eq!(object(&format!("mlx5_core 0000:03:00.0: {news}")), Value::Null, "{news}");
+    }
+}
+
+#[test]
+fn storage_is_told_from_its_news() {
+    for line in [
+        "md/raid0md0: Disk failure on nvme0n1p1 detected, failing array.",
+        "block nvme0n1: no available path - failing I/O",
+        "kworker/u203:1: attempt to access beyond end of device",
+        "BTRFS: Remounting filesystem read-only",
+        "I/O error, dev nvme0n1, sector 123 op 0x0:(READ) flags 0x0",
+        "critical medium error, dev sdb, sector 99",
+        "EXT4-fs error (device sda1): ext4_find_entry:1455: inode #2: comm ls: reading directory lblock 0",
+        "XFS (dm-3): Corruption of in-memory data detected.  Shutting down filesystem",
+    ] {
+        has(line, &value!({"kind": "storage"}));
+    }
+    for news in [
+        "nvme nvme0: Shutdown timeout set to 8 seconds",
+        "nvme nvme0: 63/0/0 default/read/poll queues",
+        "XFS (dm-3): Mounting V5 Filesystem",
+        "EXT4-fs (sda1): re-mounted. Opts: errors=remount-ro",
+    ] {
+        assert_eq!(object(news), Value::Null, "{news}");
+    }
+}
+
+#[test]
 fn names_with_colons_and_the_like_stay_whole() {
     has(
         "INFO: task kworker/u8:2:123 blocked for more than 120 seconds.",

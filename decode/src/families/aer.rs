@@ -5,7 +5,10 @@ use super::{Context, Decoded, Device, device, holds_any};
 use crate::scan::Scan;
 
 pub(super) fn read(text: &str, _: Context) -> Option<Decoded> {
-    let device = device(text)?;
+    let Some(device) = device(text) else {
+        // A report whose device was lost on the way.
+        return bus_error(Decoded::new("aer"), text);
+    };
     if let Some(said) = device.text.strip_prefix("DPC:") {
         return containment(device, said.trim());
     }
@@ -20,7 +23,7 @@ pub(super) fn read(text: &str, _: Context) -> Option<Decoded> {
         .or_else(|| received(decoded.clone(), said))
         .or_else(|| recovery(decoded.clone(), said))
         .or_else(|| (named && !holds_any(said, NEWS)).then_some(decoded.clone()))
-        .or_else(|| said.starts_with("TLP Header:").then_some(decoded))
+        .or_else(|| ["TLP Header:", "aer_"].iter().any(|detail| said.starts_with(detail)).then_some(decoded))
         .or_else(|| departure(device))
 }
 

@@ -10,6 +10,10 @@ use crate::scan::Scan;
 pub(super) fn read(text: &str, _: Context) -> Option<Decoded> {
     let (pci, said) = head(text)?;
     let said = event_number(said.trim());
+    // The driver reports its counters also when they are zero: all is well.
+    if count(said).is_some_and(|(count, _, _)| count == 0) {
+        return None;
+    }
     let decoded = Decoded::new("amdgpu");
     let decoded = match pci {
         Some(pci) => decoded.at_gpu(pci),
@@ -79,14 +83,18 @@ const RAS: &[(&str, &str)] = &[
 
 /// `[socket: 0 ]2 [new ]uncorrectable hardware errors detected in [total in ]umc block`
 fn ras(decoded: Decoded, said: &str) -> Option<Decoded> {
+    let (count, block, event) = count(said)?;
+    Some(decoded.event(event).with("count", count).with_some("block", block.map(Field::from)))
+}
+
+fn count(said: &str) -> Option<(i64, Option<&str>, &'static str)> {
     let (before, after, event) = RAS
         .iter()
         .find_map(|(phrase, event)| said.split_once(phrase).map(|(before, after)| (before, after, *event)))?;
     let before = before.strip_suffix(" new").unwrap_or(before);
     let count = before.rsplit([' ', ',']).next().and_then(|word| word.parse::<i64>().ok())?;
-    let (where_, _) = after.rsplit_once(" block")?;
-    let block = where_.rsplit(' ').next().filter(|block| !block.is_empty());
-    Some(decoded.event(event).with("count", count).with_some("block", block.map(Field::from)))
+    let (place, _) = after.rsplit_once(" block").or_else(|| after.rsplit_once(" Block"))?;
+    Some((count, place.rsplit(' ').next().filter(|block| !block.is_empty()), event))
 }
 
 /// What a text holds, in order: the first that fits names the event.
@@ -101,6 +109,7 @@ const PHRASES: &[(&str, &str)] = &[
     ("GPU Recovery Failed", "reset_failed"),
     ("GPU reset end with ret = -", "reset_failed"),
     ("ASIC reset failed", "reset_failed"),
+    ("GPU reset failed", "reset_failed"),
     ("VRAM is lost", "vram_lost"),
     ("ailed to send message", "smu_msg_failed"),
     ("SMU: I'm not done with your", "smu_msg_failed"),
@@ -129,6 +138,7 @@ const PHRASES: &[(&str, &str)] = &[
     ("reemption time out", "preemption_timeout"),
     ("Fatal error during GPU init", "init_failed"),
     ("hw_init of IP block", "init_failed"),
+    ("sw_init of IP block", "init_failed"),
     ("ailed to disallow cf state", "cf_failed"),
     ("GPU over temperature range", "over_temperature"),
     ("device lost from bus", "lost_from_bus"),
@@ -147,5 +157,9 @@ fn phrase(decoded: Decoded, said: &str) -> Option<Decoded> {
     }
     let (_, event) = PHRASES.iter().find(|(phrase, _)| said.contains(phrase))?;
     let decoded = decoded.event(event);
-    Some(if said.contains("reaches threshold value") { decoded.judged("bad_page_threshold") } else { decoded })
+    Some(match *event {
+        "bad_page" if said.contains("reaches threshold value") => decoded.judged("bad_page_threshold"),
+        "bad_page" if said.contains("ailed to reserve") => decoded.judged("bad_page_failed"),
+        _ => decoded,
+    })
 }

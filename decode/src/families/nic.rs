@@ -21,10 +21,27 @@ pub(super) fn read(text: &str, _: Context) -> Option<Decoded> {
     if let Some(said) = text.strip_prefix("mlx5_core:") {
         return event(Decoded::new("nic"), said.trim());
     }
-    if text.starts_with("mlx5_cmd_out_err:") {
+    // A line whose device was lost on the way.
+    if text.starts_with("mlx5_") && function(&mut Scan::new(text)).is_some() {
         return event(Decoded::new("nic"), text);
     }
     bond(text).or_else(|| watchdog(text)).or_else(|| hog(text))
+}
+
+/// The head of a driver's function, `mlx5_cmd_out_err:838:[(pid 1441871):] `, taken; its name.
+fn function<'a>(scan: &mut Scan<'a>) -> Option<&'a str> {
+    let mut ahead = *scan;
+    let name = ahead.some(|c| c.is_ascii_alphanumeric() || c == '_')?;
+    ahead.take(":")?;
+    ahead.digits()?;
+    ahead.take(":")?;
+    if ahead.maybe("(pid ") {
+        ahead.digits()?;
+        ahead.take("):")?;
+    }
+    ahead.spaces();
+    *scan = ahead;
+    Some(name)
 }
 
 /// What a text holds, in order: the first that fits names the event.
@@ -32,6 +49,7 @@ const PHRASES: &[(&str, &str)] = &[
     ("unrecoverable hardware error", "fw_unrecoverable"),
     ("print_health_info", "fw_health_dump"),
     ("reached miss count", "health_miss_count"),
+    ("health poll failed", "health_poll_failed"),
     ("mlx5_pci_err_detected", "pci_err_detected"),
     ("mlx5_error_sw_reset", "sw_reset"),
     ("handling bad device", "device_bad"),
@@ -42,7 +60,9 @@ const PHRASES: &[(&str, &str)] = &[
     ("able unplugged", "cable_unplugged"),
     ("able plugged", "cable_plugged"),
     ("able error", "cable_error"),
+    (", absent", "module_absent"),
     ("Will cause a leak of a command resource", "cmd_timeout"),
+    ("cmd_exec timeout", "cmd_timeout"),
 ];
 
 fn event(decoded: Decoded, said: &str) -> Option<Decoded> {
@@ -85,9 +105,7 @@ fn power(decoded: Decoded, said: &str) -> Option<Decoded> {
 /// `mlx5_cmd_out_err:838:(pid 1441871): ACCESS_REG(0x805) op_mod(0x1) failed, status bad operation(0x2), syndrome (0x305684)`
 fn command(decoded: Decoded, said: &str) -> Option<Decoded> {
     let mut scan = Scan::new(said);
-    if scan.maybe("mlx5_cmd_out_err:") || scan.maybe("mlx5_cmd_check:") {
-        scan.until("): ")?;
-    }
+    function(&mut scan);
     let name = scan.some(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')?;
     scan.take("(0x")?;
     scan.until(") op_mod(0x")?;

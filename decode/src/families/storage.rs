@@ -4,7 +4,7 @@
 use super::{Context, Decoded, holds_any};
 use crate::scan::Scan;
 
-const LINES: &[fn(&str) -> Option<Decoded>] = &[nfs, nvme, block, file_system];
+const LINES: &[fn(&str) -> Option<Decoded>] = &[nfs, nvme, path, raid, beyond, block, file_system];
 
 pub(super) fn read(text: &str, _: Context) -> Option<Decoded> {
     LINES.iter().find_map(|line| line(text))
@@ -45,6 +45,31 @@ fn nvme(text: &str) -> Option<Decoded> {
     let name = scan.some(|c| !c.is_whitespace() && c != ':')?;
     scan.take(": ")?;
     holds_any(scan.rest(), NVME_TROUBLE).then(|| Decoded::new("storage").with("device", name))
+}
+
+/// `block nvme0n1: no available path - failing I/O`
+fn path(text: &str) -> Option<Decoded> {
+    let mut scan = Scan::new(text);
+    scan.take("block ")?;
+    let name = scan.some(|c| !c.is_whitespace() && c != ':')?;
+    scan.take(": no ")?;
+    holds_any(scan.rest(), &["available path", "usable path"]).then(|| Decoded::new("storage").with("device", name))
+}
+
+/// `md/raid0md0: Disk failure on nvme0n1p1 detected, failing array.`
+fn raid(text: &str) -> Option<Decoded> {
+    let mut scan = Scan::new(text);
+    scan.take("md/raid")?;
+    scan.until(": Disk failure on ")?;
+    let name = scan.some(|c| !c.is_whitespace() && c != ',')?;
+    Some(Decoded::new("storage").with("device", name))
+}
+
+/// `kworker/u203:1: attempt to access beyond end of device`; the device comes in the line behind.
+fn beyond(text: &str) -> Option<Decoded> {
+    let said = text.strip_suffix("attempt to access beyond end of device")?;
+    // Before 5.10 the line has no task in front.
+    (said.is_empty() || (said.ends_with(": ") && said.len() <= 24)).then(|| Decoded::new("storage"))
 }
 
 const BLOCK_HEADS: &[&str] = &["end_request: ", "blk_update_request: ", "print_req_error: ", ""];
