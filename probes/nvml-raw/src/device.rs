@@ -93,7 +93,7 @@ pub fn clocks_event_reasons(device: &Device) -> Result<u64, DriverError> {
     let lib = device.nvml().lib();
     // The same call under the name that it has had since CUDA 12.2, and before.
     let call = lib.nvmlDeviceGetCurrentClocksEventReasons.as_ref();
-    let call = call.or_else(|_| lib.nvmlDeviceGetCurrentClocksThrottleReasons.as_ref());
+    let call = call.or(lib.nvmlDeviceGetCurrentClocksThrottleReasons.as_ref());
     let call = call.map_err(no_symbol)?;
     let mut bits = 0;
     // SAFETY: the handle is one that the driver gave out; it writes one number to `bits`.
