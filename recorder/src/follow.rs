@@ -118,7 +118,7 @@ impl Follow {
         self.place = Place::first_of(&next);
         self.segment = next;
         self.buffered = Buffered::default();
-        self.stream.numbering.next_source();
+        drop(self.stream.numbering.next_source());
         self.over = false;
         true
     }

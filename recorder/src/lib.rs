@@ -12,6 +12,7 @@ pub mod export;
 pub mod follow;
 pub mod format;
 pub mod header;
+pub mod history;
 pub mod info;
 mod journal;
 mod numbering;
@@ -24,7 +25,7 @@ pub mod writer;
 
 pub use follow::Follow;
 pub use header::{Header, SegmentId};
-// pub use history::RecordedHistory;
+pub use history::RecordedHistory;
 pub use info::{Info, info};
 pub use open::{Damage, OpenError, Recording, Segment};
 pub use reader::Frames;

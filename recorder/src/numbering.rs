@@ -7,11 +7,26 @@ use std::collections::HashMap;
 
 use model::{Dictionary, Frame, SeriesDef, SeriesId};
 
+/// What the ids of one source mean in our own stream.
+pub(crate) type Meanings = HashMap<SeriesId, SeriesId>;
+
+/// A Frame of a source whose ids are all known.
+pub(crate) fn renumber(mut frame: Frame, meanings: &Meanings) -> Frame {
+    frame.declares.clear();
+    frame.samples.retain_mut(|(id, _)| {
+        meanings.get(id).is_some_and(|own| {
+            *id = *own;
+            true
+        })
+    });
+    frame
+}
+
 /// A stream of our own, and what the ids of the present source mean in it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Numbering {
     own: Dictionary,
-    of_source: HashMap<SeriesId, SeriesId>,
+    of_source: Meanings,
 }
 
 impl Numbering {
@@ -26,9 +41,9 @@ impl Numbering {
         frame.declares.iter().find(|def| means(def).is_some_and(|key| *key != def.key))
     }
 
-    /// What follows comes from another source: its ids have yet to be declared.
-    pub(crate) fn next_source(&mut self) {
-        self.of_source.clear();
+    /// What follows comes from another source: its ids have yet to be declared. What those of the last one meant.
+    pub(crate) fn next_source(&mut self) -> Meanings {
+        std::mem::take(&mut self.of_source)
     }
 
     /// Takes in a declaration of the source; ours, if the series is new to our own stream.
@@ -47,17 +62,11 @@ impl Numbering {
     /// The Frame in our own ids, declaring what is new in our own stream; and how many samples of undeclared series
     /// were left out.
     pub(crate) fn translate(&mut self, mut frame: Frame) -> (Frame, u64) {
-        frame.declares = frame.declares.iter().filter_map(|def| self.declare(def)).collect();
+        let declares = frame.declares.iter().filter_map(|def| self.declare(def)).collect();
         let before = frame.samples.len();
-        frame.samples.retain_mut(|(id, _)| match self.of_source.get(id) {
-            Some(own) => {
-                *id = *own;
-                true
-            }
-            None => false,
-        });
+        frame = renumber(frame, &self.of_source);
         let left_out = before - frame.samples.len();
-        (frame, u64::try_from(left_out).unwrap_or(u64::MAX))
+        (Frame { declares, ..frame }, u64::try_from(left_out).unwrap_or(u64::MAX))
     }
 }
 

@@ -10,7 +10,7 @@ use model::{Dictionary, Frame};
 
 use crate::format::{self, RECORD_BYTES, RecordHead};
 use crate::header::End;
-use crate::numbering::Numbering;
+use crate::numbering::{Meanings, Numbering};
 use crate::open::{Damage, Segment, read_up_to};
 
 /// How much is read at once.
@@ -196,13 +196,26 @@ pub struct Frames<'a> {
     stream: Stream,
     ends: Vec<SegmentEnd>,
     end: Option<End>,
+    origin: Option<Origin>,
+    meanings: Vec<Meanings>,
+}
+
+/// Where the Frame given out last stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Origin {
+    pub(crate) segment: usize,
+    pub(crate) from: Place,
+    pub(crate) until: u64,
+    /// It came from a context.
+    pub(crate) context: bool,
 }
 
 impl<'a> Frames<'a> {
     pub(crate) fn new(segments: &'a [Segment]) -> Self {
         let place = segments.first().map_or(Place { offset: 0, chain: 0 }, Place::first_of);
         let (buffered, stream) = (Buffered::default(), Stream::default());
-        Self { segments, current: 0, place, buffered, stream, ends: Vec::new(), end: None }
+        let (ends, meanings) = (Vec::new(), Vec::new());
+        Self { segments, current: 0, place, buffered, stream, ends, end: None, origin: None, meanings }
     }
 
     /// The series of the stream so far.
@@ -225,8 +238,13 @@ impl<'a> Frames<'a> {
         (self.current, self.place.offset)
     }
 
-    pub(crate) fn place(&self) -> (usize, Place) {
-        (self.current, self.place)
+    pub(crate) fn origin(&self) -> Option<Origin> {
+        self.origin
+    }
+
+    /// What the ids of each segment read to its end mean in this stream.
+    pub(crate) fn meanings(self) -> Vec<Meanings> {
+        self.meanings
     }
 
     /// Closes the current segment; the damage that ended it, if any.
@@ -243,7 +261,7 @@ impl<'a> Frames<'a> {
             self.place = Place::first_of(next);
         }
         self.buffered = Buffered::default();
-        self.stream.numbering.next_source();
+        self.meanings.push(self.stream.numbering.next_source());
         damage
     }
 
@@ -266,6 +284,9 @@ impl Iterator for Frames<'_> {
             let why = match self.buffered.link(&segment.file, self.place) {
                 Link::Record { kind, flags, payload, next } => match self.stream.take(kind, flags, &payload) {
                     Ok(told) => {
+                        let (segment, from, until) = (self.current, self.place, next.offset);
+                        let context = matches!(told, Told::Context(_));
+                        self.origin = Some(Origin { segment, from, until, context });
                         self.place = next;
                         match told {
                             Told::Frame(frame) => return Some(Ok(frame)),

@@ -69,7 +69,7 @@ impl<W: Write> Lines<W> {
             self.line(&line)?;
         }
         for event in &frame.events {
-            self.line(&with(&start, about(event)))?;
+            self.line(&with(&start, about(event, frame)))?;
         }
         for fault in &frame.faults {
             self.line(&with(&start, json!({ "fault": fault })))?;
@@ -115,12 +115,14 @@ fn number(value: &Value) -> Json {
     }
 }
 
-/// An event; its own instant (`event_at`) may differ from that of the Frame that carries it.
-fn about(event: &Event) -> Json {
+/// An event; its own instant (`event_at`) may differ from that of the Frame that carries it. A clock that its source
+/// does not know is filled in from the Frame's two.
+fn about(event: &Event, frame: &Frame) -> Json {
+    let at = event.at.align(frame.at);
     let mut line = json!({
         "event": event.kind,
-        "event_at": event.at.rfc3339(),
-        "event_mono_ns": event.at.mono_ns,
+        "event_at": at.rfc3339(),
+        "event_mono_ns": at.mono_ns,
         "entity": event.entity,
         "fields": event.fields,
         "backlog": event.backlog,
