@@ -360,3 +360,18 @@ fn a_captured_tree_is_read_from_its_files_alone() {
         Some(())
     });
 }
+
+#[test]
+fn a_node_with_very_many_mounts_costs_no_more_than_sixteen_threads() {
+    let tree = tempfile::tempdir().unwrap();
+    let lines: String = (0..20).map(|n| format!("{n} 1 0:{n} / /m/{n} rw - fuse.s3fs bucket rw\n")).collect();
+    std::fs::create_dir_all(tree.path().join("proc/self")).unwrap();
+    std::fs::write(tree.path().join("proc/self/mountinfo"), lines).unwrap();
+    let probe = Running::on(Node::at(tree.path()));
+    probe.find("the mounts that are not asked", |draft| {
+        assert_eq!(draft.entities.len(), 20, "all are told");
+        let not_asked = draft.faults.iter().filter(|fault| fault.why.raw().contains("not asked")).count();
+        assert_eq!(not_asked, 4);
+        Some(())
+    });
+}

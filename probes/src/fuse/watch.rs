@@ -89,7 +89,8 @@ impl Watch {
         let mut slowest_ns = 0;
         for (entity, watched) in &mut self.mounts {
             watched.notice_calls(entity, now, true, draft);
-            watched.tell(entity, now, draft);
+            watched.tell_mount(entity, draft);
+            watched.tell_daemon(entity, now, draft);
             slowest_ns = slowest_ns.max(watched.answer.as_ref().filter(|_| watched.fresh).map_or(0, |a| a.slowest_ns));
         }
         let state = if self.mounts.values().any(|watched| watched.stuck.is_some()) {
@@ -113,7 +114,7 @@ impl Watch {
             let before = draft.events.len();
             watched.notice_calls(entity, now, false, &mut draft);
             if draft.events.len() > before {
-                watched.tell(entity, now, &mut draft);
+                watched.tell_daemon(entity, now, &mut draft);
             }
         }
         (!draft.events.is_empty()).then_some(draft)

@@ -121,18 +121,20 @@ impl Watched {
         });
     }
 
-    pub(super) fn tell(&self, entity: &Entity, now: u64, draft: &mut Draft) {
+    /// Tells what the kernel knows of it.
+    pub(super) fn tell_mount(&self, entity: &Entity, draft: &mut Draft) {
         draft.read(entity, metrics::FUSE_TYPE, self.mount.fs_type.as_str());
         draft.read(entity, metrics::FUSE_SOURCE, self.mount.source.as_str());
-        if self.kind != Kind::Fuse {
-            return;
-        }
         if let Some(connection) = &self.connection {
             let waiting = connection.waiting.clone().map(|count| Reading::from(count_as_f64(count)));
             draft.read(entity, metrics::FUSE_WAITING, waiting.unwrap_or_else(|why| why));
             let most = connection.max_background.clone().map(Reading::from);
             draft.read(entity, metrics::FUSE_MAX_BACKGROUND, most.unwrap_or_else(|why| why));
         }
+    }
+
+    /// Tells whether its daemon answers, and what it says.
+    pub(super) fn tell_daemon(&self, entity: &Entity, now: u64, draft: &mut Draft) {
         if let Some(Call { name, since_ns }) = self.stuck {
             draft.read(entity, metrics::FUSE_STATE, "hung");
             draft.read(entity, metrics::FUSE_ANSWER_TIME, Reading::Stuck(since_ns, name.to_owned()));
@@ -249,4 +251,82 @@ impl Watched {
 
 fn whole(ns: u64) -> i64 {
     i64::try_from(ns).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::juicefs;
+    use super::*;
+
+    const S: u64 = 1_000_000_000;
+
+    fn watched() -> Watched {
+        let line = b"42 27 0:39 / /data rw - fuse.juicefs JuiceFS:train rw\n";
+        Watched::new(super::super::mountinfo::parse(line).remove(0), Kind::Fuse)
+    }
+
+    fn connection(waiting: u64) -> Connection {
+        Connection { waiting: Ok(waiting), max_background: Ok(12) }
+    }
+
+    /// One reading: `waiting` requests, then an answer with these statistics.
+    fn read(watched: &mut Watched, second: u64, waiting: u64, stats: Option<&str>) -> Option<Reading> {
+        watched.fresh = false;
+        watched.notice_standstill(&connection(waiting), second * S);
+        watched.connection = Some(connection(waiting));
+        let cache = stats.map_or(Cache::None, |stats| Cache::Found(juicefs::parse(stats.as_bytes()).unwrap()));
+        watched.take(Answer { mount: 42, space: Space::Answered, cache, at_ns: second * S, slowest_ns: 7_000 });
+        state(watched, second)
+    }
+
+    fn state(watched: &Watched, second: u64) -> Option<Reading> {
+        let mut draft = Draft::default();
+        watched.tell_daemon(&Entity::Mount("/data".to_owned()), second * S, &mut draft);
+        let mut samples = draft.samples.into_iter();
+        samples.find(|(key, _)| key.metric == metrics::FUSE_STATE.into()).map(|(_, reading)| reading)
+    }
+
+    fn totals(miss_bytes: u64) -> String {
+        format!("juicefs_blockcache_hit_bytes 1\njuicefs_blockcache_miss_bytes {miss_bytes}\n")
+    }
+
+    #[test]
+    fn requests_that_wait_while_nothing_moves_are_a_hang_though_the_daemon_answers() {
+        let mut watched = watched();
+        for second in 1..12 {
+            assert_eq!(read(&mut watched, second, 1, Some(&totals(5))), Some("ok".into()), "{second}");
+        }
+        assert_eq!(read(&mut watched, 12, 1, Some(&totals(5))), Some("hung".into()));
+        assert_eq!(read(&mut watched, 13, 1, Some(&totals(6))), Some("ok".into()), "it moved");
+        assert_eq!(read(&mut watched, 30, 0, Some(&totals(6))), Some("ok".into()), "nobody waits");
+    }
+
+    #[test]
+    fn a_busy_mount_is_not_hung() {
+        let (mut moving, mut untold) = (watched(), watched());
+        for second in 1..40 {
+            assert_eq!(read(&mut moving, second, 3, Some(&totals(second))), Some("ok".into()));
+            assert_eq!(read(&mut untold, second, 3, None), Some("ok".into()), "without statistics nothing is claimed");
+        }
+    }
+
+    #[test]
+    fn congestion_must_last() {
+        let mut watched = watched();
+        assert_eq!(read(&mut watched, 1, 11, None), Some("ok".into()));
+        assert_eq!(read(&mut watched, 2, 11, None), Some("congested".into()));
+        assert_eq!(read(&mut watched, 3, 2, None), Some("ok".into()));
+    }
+
+    #[test]
+    fn a_late_answer_leaves_old_values_with_their_age_and_no_state() {
+        let mut watched = watched();
+        read(&mut watched, 1, 0, Some(&totals(5)));
+        watched.fresh = false;
+        let mut draft = Draft::default();
+        watched.tell_daemon(&Entity::Mount("/data".to_owned()), 3 * S, &mut draft);
+        let found = draft.samples.iter().find(|(key, _)| key.metric == metrics::FUSE_MISS_BYTES.into());
+        assert_eq!(found.map(|(_, reading)| reading), Some(&Reading::Stale(5u64.into(), 2 * S)));
+        assert_eq!(state(&watched, 3), None);
+    }
 }
