@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use model::{Dictionary, Frame};
 
-use crate::open::{Damage, OpenError, Recording, Segment, segment_paths};
+use crate::open::{Damage, OpenError, Recording, segment_paths};
 use crate::reader::{Buffered, Link, Oddities, Place, Stream, Told};
+use crate::segment::Segment;
 
 /// Follows a segment, or a directory from its first segment to whatever comes next.
 #[derive(Debug)]
@@ -69,7 +70,7 @@ impl Follow {
             if self.over && !self.next_segment() {
                 break;
             }
-            match self.buffered.link(&self.segment.file, self.place) {
+            match self.buffered.link(&self.segment, self.place) {
                 Link::Record { kind, flags, payload, next } => match self.stream.take(kind, flags, &payload) {
                     Ok(told) => {
                         self.place = next;

@@ -167,7 +167,7 @@ impl RecordedHistory {
         let (mut buffered, mut place, mut frames) = (Buffered::default(), stretch.from, Vec::new());
         while place.offset < stretch.until {
             let damaged = |why| HistoryError::Damaged { offset: place.offset, why };
-            match buffered.link(&segment.file, place) {
+            match buffered.link(segment, place) {
                 Link::Record { kind, flags, payload, next } => {
                     let taken = kind == format::FRAME || kind == format::CONTEXT && stretch.context;
                     // What could not be understood was counted when the index was made.

@@ -7,7 +7,8 @@ use model::Stamp;
 use serde::Serialize;
 
 use crate::header::{Facts, SegmentId};
-use crate::open::{Damage, OpenError, Recording, Segment};
+use crate::open::{Damage, OpenError, Recording};
+use crate::segment::Segment;
 
 /// An instant for scripts: RFC 3339 UTC or null, with the monotonic clock beside it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

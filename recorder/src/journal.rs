@@ -12,7 +12,7 @@ use rustix::fs::OFlags;
 
 use crate::format;
 use crate::header::{Header, SegmentId};
-use crate::open::flags_of;
+use crate::segment::flags_of;
 use crate::sync::{Sync, Syncer};
 use crate::writer::CreateError;
 

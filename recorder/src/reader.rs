@@ -5,13 +5,15 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 
 use model::{Dictionary, Frame};
 
 use crate::format::{self, RECORD_BYTES, RecordHead};
 use crate::header::End;
 use crate::numbering::{Meanings, Numbering};
-use crate::open::{Damage, Segment, read_up_to};
+use crate::open::Damage;
+use crate::segment::{Segment, read_up_to};
 
 /// How much is read at once.
 const READ_BYTES: usize = 256 << 10;
@@ -45,13 +47,24 @@ pub(crate) enum Link {
 /// A file with the bytes last read from it.
 #[derive(Debug, Default)]
 pub(crate) struct Buffered {
+    file: Option<Arc<File>>,
     bytes: Vec<u8>,
     start: u64,
 }
 
 impl Buffered {
     /// The link at a place.
-    pub(crate) fn link(&mut self, file: &File, place: Place) -> Link {
+    pub(crate) fn link(&mut self, segment: &Segment, place: Place) -> Link {
+        let file = match self.file.take().map_or_else(|| segment.file(), Ok) {
+            Ok(file) => file,
+            Err(error) => return Link::Broken { why: format!("it cannot be read: {error}") },
+        };
+        let link = self.link_in(&file, place);
+        self.file = Some(file);
+        link
+    }
+
+    fn link_in(&mut self, file: &File, place: Place) -> Link {
         let link = self.link_as_read(file, place);
         if matches!(link, Link::Record { .. } | Link::Nothing) {
             return link;
@@ -281,7 +294,7 @@ impl Iterator for Frames<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let segment = self.segments.get(self.current)?;
-            let why = match self.buffered.link(&segment.file, self.place) {
+            let why = match self.buffered.link(segment, self.place) {
                 Link::Record { kind, flags, payload, next } => match self.stream.take(kind, flags, &payload) {
                     Ok(told) => {
                         let (segment, from, until) = (self.current, self.place, next.offset);

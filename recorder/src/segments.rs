@@ -11,7 +11,8 @@ use model::time::NS_PER_S;
 use model::{Dictionary, Frame, Stamp};
 
 use crate::header::Header;
-use crate::open::{EXTENSION, Segment, segment_paths};
+use crate::open::{EXTENSION, segment_paths};
+use crate::segment::Segment;
 use crate::sync::Sync;
 use crate::writer::{Appended, CreateError, Health, Unfinished, Writer};
 

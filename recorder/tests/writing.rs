@@ -112,6 +112,24 @@ fn every_segment_can_be_read_alone() {
 }
 
 #[test]
+fn more_segments_than_files_may_be_open_read_as_one_recording() {
+    let directory = tempfile::tempdir().unwrap();
+    let frames = frames(1_400, 3);
+    let mut segments = Segments::create(directory.path(), &header(), Sync::Off).unwrap().rotating_at(1, u64::MAX);
+    for frame in &frames {
+        segments.append(frame);
+    }
+    segments.finish().unwrap();
+    let recording = Recording::open(directory.path()).unwrap();
+    assert_eq!(recording.segments().len(), 1_401);
+    let open = std::fs::read_dir("/proc/self/fd").unwrap().count();
+    assert!(open < 700, "{open} files are open");
+    assert_eq!(read(directory.path()), (named(&frames), Vec::new()));
+    let mut follow = Follow::open(directory.path()).unwrap();
+    assert_eq!(follow.poll(100_000).unwrap().last().unwrap().seq, 1_400);
+}
+
+#[test]
 fn one_recorder_at_a_time_writes_into_a_directory_and_the_next_goes_on_behind_it() {
     let directory = tempfile::tempdir().unwrap();
     let first = Segments::create(directory.path(), &header(), Sync::Off).unwrap();
@@ -236,7 +254,11 @@ impl Tmpfs {
             .arg(directory.path())
             .output()
             .map_err(|error| error.to_string())?;
-        mounted.status.success().then_some(Self(directory)).ok_or(String::from_utf8_lossy(&mounted.stderr).into_owned())
+        mounted
+            .status
+            .success()
+            .then_some(Self(directory))
+            .ok_or_else(|| String::from_utf8_lossy(&mounted.stderr).into_owned())
     }
 }
 
