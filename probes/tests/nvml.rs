@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 #[path = "nvml/worker.rs"]
 mod worker;
-use worker::{INTERVAL, Worker, is_text, reading};
+use worker::{Worker, is_text, reading};
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -132,7 +132,7 @@ fn a_gpu_that_fell_off_the_bus_is_lost_and_the_others_go_on() {
     worker.listen(Duration::from_millis(1_500));
     let after = &worker.seen[before..];
     let good = after.iter().filter(|draft| matches!(reading(draft, &well, GPU_POWER), Some(Reading::Good(_))));
-    assert!(good.count() >= 4);
+    assert!(good.count() >= 3);
     assert!(after.iter().all(|draft| reading(draft, &lost, GPU_POWER).is_none_or(|power| *power == Reading::Lost)));
     // The same fault is told once.
     assert!(after.iter().all(|draft| draft.faults.is_empty()));
@@ -158,7 +158,7 @@ fn a_call_that_does_not_return_is_told_and_nobody_else_waits() {
     assert_eq!(event.field("call"), Some(&Field::Text("nvmlDeviceGetTemperature".into())));
     let since = u64::try_from(event.field("since_ns").unwrap().as_int().unwrap()).unwrap();
     let waited = draft.at.mono_ns.unwrap() - since;
-    assert!((2 * SECOND..3 * SECOND).contains(&waited), "told after {waited} ns");
+    assert!((2 * SECOND..4 * SECOND).contains(&waited), "told after {waited} ns");
     let as_told = Reading::Stuck(since, "nvmlDeviceGetTemperature".to_owned());
     for metric in [GPU_TEMP, GPU_POWER, GPU_UTIL, GPU_ECC_MODE] {
         assert_eq!(reading(&draft, &stuck, metric), Some(&as_told), "{}", metric.name);
@@ -168,11 +168,11 @@ fn a_call_that_does_not_return_is_told_and_nobody_else_waits() {
     let freed = worker.until_event("probe_freed");
     assert_eq!(freed.entity.as_ref(), Some(&stuck));
     let stuck_ns = freed.field("stuck_ns").unwrap().as_int().unwrap();
-    assert!((4_500_000_000..5_500_000_000).contains(&stuck_ns), "{stuck_ns}");
+    assert!((4_000_000_000..6_000_000_000).contains(&stuck_ns), "{stuck_ns}");
     worker.until_reading(&stuck, GPU_STATE, is_text("ok"));
     worker.until_reading(&stuck, GPU_TEMP, |reading| reading.good().is_some());
     let told = worker.seen.iter().filter(|draft| reading(draft, &stuck, GPU_STATE).is_some_and(is_text("stuck")));
-    assert!((2..=5).contains(&told.count()), "told once a second while it lasts");
+    assert!((2..=6).contains(&told.count()), "told once a second while it lasts");
 
     for gpu in [&first, &third] {
         let beats: Vec<u64> = worker
@@ -182,8 +182,7 @@ fn a_call_that_does_not_return_is_told_and_nobody_else_waits() {
             .map(|draft| draft.at.mono_ns.unwrap())
             .collect();
         let longest = beats.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
-        let most = 3 * u64::try_from(INTERVAL.as_nanos()).unwrap();
-        assert!(longest < most, "{gpu} lost a tick: {longest} ns between two readings");
+        assert!(longest < 3 * SECOND / 2, "{gpu} lost a tick: {longest} ns between two readings");
     }
 }
 
@@ -230,6 +229,47 @@ fn without_a_library_the_state_says_so_and_what_to_do() {
         worker.until_reading(&probe(), PROBE_STATE, is_text("missing"));
         assert!(worker.close().success());
     }
+}
+
+#[test]
+fn a_driver_of_another_version_says_so() {
+    let mut worker = Worker::play(
+        r#"
+        gpus = { count = 1, model = "H100" }
+        [[fault]]
+        at = 0.0
+        kind = "return"
+        call = "nvmlInit"
+        code = 18
+        "#,
+    );
+    let draft = worker.until_reading(&Entity::Node, DRIVER_STATE, is_text("mismatch"));
+    assert!(draft.faults[0].advice.as_ref().unwrap().contains("reboot"));
+    worker.until_reading(&probe(), PROBE_STATE, is_text("degraded"));
+}
+
+#[test]
+fn a_gpu_that_was_lost_before_the_start_is_named_by_its_place_on_the_bus() {
+    let tree = TempDir::new().unwrap();
+    for address in ["0000:41:00.0", "0000:1b:00.0"] {
+        std::fs::create_dir_all(tree.path().join("proc/driver/nvidia/gpus").join(address)).unwrap();
+    }
+    let scenario = r#"
+        gpus = { count = 2, model = "H100" }
+        [[fault]]
+        at = 0.0
+        for = 2.0
+        gpu = 1
+        kind = "gpu_lost"
+        "#;
+    let mut worker = Worker::start(scenario, Some(&worker::library()), tree.path());
+    let lost: Entity = "gpu:0000:41:00.0".parse().unwrap();
+    let draft = worker.until_reading(&lost, GPU_STATE, is_text("lost"));
+    assert_eq!(draft.entities[0].label.raw(), "GPU 1");
+    // Once the driver tells who it is, it goes by that name alone.
+    let draft = worker.until("a GPU with a name", |draft| draft.gone.contains(&lost));
+    assert!(matches!(&draft.entities[0].entity, Entity::Gpu(model::GpuKey::Uuid(_))));
+    assert!(worker.seen.iter().all(|draft| !draft.gone.iter().any(|entity| *entity != lost)));
 }
 
 #[test]
@@ -301,6 +341,27 @@ fn no_answer_is_never_a_value() {
     // A bit that nvml-wrapper drops.
     let event = worker.until_event("driver_event");
     assert_eq!(event.field("bits"), Some(&Field::Int(0x8000)));
+}
+
+#[test]
+fn a_gpu_of_which_nothing_can_be_read_is_not_well() {
+    let mut worker = Worker::play(
+        r#"
+        gpus = { count = 1, model = "H100" }
+        [[fault]]
+        at = 1.5
+        gpu = 0
+        kind = "return"
+        call = "*"
+        code = 999
+        "#,
+    );
+    let gpu = worker.gpu(0);
+    worker.until_reading(&gpu, GPU_STATE, is_text("ok"));
+    let draft = worker.until_reading(&gpu, GPU_STATE, |state| matches!(state, Reading::Stale(..)));
+    assert!(draft.samples.iter().all(|(_, reading)| reading.good().is_none()));
+    assert!(draft.faults.iter().any(|fault| fault.advice.as_ref().is_some_and(|advice| advice.contains("container"))));
+    worker.until_reading(&probe(), PROBE_STATE, is_text("degraded"));
 }
 
 #[test]

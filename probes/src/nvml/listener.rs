@@ -28,7 +28,7 @@ pub(super) fn listen(
     gpu: Entity,
     wake: &Sender<()>,
 ) {
-    let watch = shared.watches.add(Role::Listener, shared.outlet, gpu.clone());
+    let watch = shared.watches.add(Role::Listener, shared.outlet, gpu.clone(), Some(index));
     if let Ok(set) = open(&watch, &driver, index) {
         while !generation.over.load(Ordering::Relaxed) && !shared.outlet.stopping() {
             match watch.call("nvmlEventSetWait_v2", || set.wait(WAIT_MS)) {

@@ -37,7 +37,9 @@ pub(super) fn poll<'scope>(
     index: u32,
 ) {
     let presumed = presumed(shared.node, index, generation.gpus);
-    let watch = shared.watches.add(Role::Gpu, shared.outlet, presumed);
+    let entity = presumed.as_ref().map_or_else(|| Entity::Probe("nvml".to_owned()), |info| info.entity.clone());
+    let watch = shared.watches.add(Role::Gpu, shared.outlet, entity, Some(index));
+    lock(&watch.subject).presumed = presumed;
     let (wake, woken) = mpsc::channel();
     let mut poller = Poller {
         shared,
@@ -118,8 +120,8 @@ impl Poller<'_> {
             self.send_not_found(draft, end);
             return None;
         };
-        let entity = Entity::Gpu(key.clone());
         let mut draft = tick.draft;
+        let entity = Entity::Gpu(key.clone());
         if self.told.as_ref().is_some_and(|told| told.entity != entity) {
             // Another GPU has this number now: GPUs came or went.
             self.generation.renew.store(true, Ordering::Relaxed);
@@ -133,7 +135,7 @@ impl Poller<'_> {
         if let Some(pci) = pci {
             lock(&self.shared.gpus_at).insert(pci.with_function(0), entity.clone());
         }
-        lock(&self.watch.subject).entity = entity;
+        draft.gone.extend(self.now_known_as(entity));
         if self.told.as_ref() != Some(&info) {
             draft.entities.push(info.clone());
             self.told = Some(info);
@@ -142,12 +144,23 @@ impl Poller<'_> {
         Some((device, key))
     }
 
-    /// A GPU that was never found and is not even presumed has no series: its fault alone is told.
+    /// The driver has told who it is. The presumed GPU, if something was said of that one.
+    fn now_known_as(&self, entity: Entity) -> Option<Entity> {
+        let mut subject = lock(&self.watch.subject);
+        let unsaid = subject.presumed.take().is_some();
+        let before = std::mem::replace(&mut subject.entity, entity);
+        (!unsaid && before != subject.entity && matches!(before, Entity::Gpu(_))).then_some(before)
+    }
+
+    /// Says what is known of a GPU that the driver does not hand out: of one that is not even presumed, the fault alone.
     fn send_not_found(&mut self, mut draft: Draft, end: Option<End>) {
-        if !matches!(lock(&self.watch.subject).entity, Entity::Gpu(_)) || end.is_none() {
+        let mut subject = lock(&self.watch.subject);
+        if !matches!(subject.entity, Entity::Gpu(_)) || end.is_none() {
             draft.samples.clear();
         }
         if !(draft.samples.is_empty() && draft.faults.is_empty()) {
+            draft.entities.extend(subject.presumed.take());
+            drop(subject);
             self.shared.outlet.send(draft);
         }
         if end == Some(End::Gone) {
@@ -292,18 +305,17 @@ fn as_ns(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX).max(1)
 }
 
-/// Whom a GPU's calls are about before the driver has told: the GPU at this place in the order of the bus, where the node
-/// shows as many as the driver counts; else the probe.
-fn presumed(node: &Node, index: u32, count: u32) -> Entity {
-    let mut addresses: Vec<PciAddress> = fs::read_dir(node.path("/proc/driver/nvidia/gpus"))
-        .map(|entries| entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect())
-        .unwrap_or_default();
+/// The GPU at this place in the order of the bus, by which the driver numbers them, where the node shows as many as the
+/// driver counts: for when the driver does not come to tell (`/proc/driver/nvidia/gpus`, the driver's README).
+fn presumed(node: &Node, index: u32, count: u32) -> Option<EntityInfo> {
+    let entries = fs::read_dir(node.path("/proc/driver/nvidia/gpus")).ok()?.flatten();
+    let mut addresses: Vec<PciAddress> =
+        entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).take(1_024).collect();
     addresses.sort_unstable();
-    let place = usize::try_from(index).ok().filter(|_| u32::try_from(addresses.len()) == Ok(count));
-    match place.and_then(|place| addresses.get(place)) {
-        Some(address) => Entity::Gpu(GpuKey::Pci(*address)),
-        None => Entity::Probe("nvml".to_owned()),
-    }
+    let place = usize::try_from(index).ok().filter(|_| u32::try_from(addresses.len()) == Ok(count))?;
+    let address = *addresses.get(place)?;
+    let info = EntityInfo::new(Entity::Gpu(GpuKey::Pci(address)), format!("GPU {index}")).at(address);
+    Some(info.on_numa(numa_node(node, address)))
 }
 
 /// The NUMA node of a PCI device (sysfs-bus-pci, `numa_node`; -1 where the firmware does not tell).

@@ -78,7 +78,7 @@ impl Generation {
 
 /// Keeps the library open while there is a driver, and looks for one while there is none, until asked to stop.
 pub(super) fn supervise<'scope>(scope: &'scope Scope<'scope, '_>, shared: &'scope Shared<'scope>) {
-    let watch = shared.watches.add(Role::Supervisor, shared.outlet, Entity::Probe("nvml".to_owned()));
+    let watch = shared.watches.add(Role::Supervisor, shared.outlet, Entity::Probe("nvml".to_owned()), None);
     let mut faults = Faults::default();
     if !shared.node.live() && shared.node.nvml_lib.is_none() {
         let why = "a captured tree has no driver; name the simulated or captured library with --nvml-lib PATH";

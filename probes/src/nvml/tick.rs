@@ -11,7 +11,7 @@ use nvml_raw::{Device, DriverError, Field, FieldReply};
 use nvml_wrapper::error::NvmlError;
 
 use super::answer::{self, Meaning};
-use super::watch::{Last, Watch, lock};
+use super::watch::{Last, Subject, Watch, lock};
 
 /// The most distinct faults that are told of one GPU.
 const MOST_FAULTS: usize = 256;
@@ -207,8 +207,7 @@ impl<'a> Tick<'a> {
         }
         self.faults.answered();
         if self.fast {
-            self.draft.read(&self.entity, GPU_STATE, "ok");
-            self.read_ns.push(self.watch.ended_ns());
+            self.tell_ok(&mut subject);
         }
         for ((key, reading), read_ns) in self.draft.samples.iter().zip(&self.read_ns) {
             // `gpu.state` is told beside the others whenever they are replaced.
@@ -220,6 +219,23 @@ impl<'a> Tick<'a> {
         drop(subject);
         self.stamp_with_its_end();
         (self.draft, None)
+    }
+
+    /// A GPU of which nothing could be read is not said to be well now; when it last was.
+    fn tell_ok(&mut self, subject: &mut Subject) {
+        let now_ns = self.watch.ended_ns();
+        let reading = match self.draft.samples.iter().any(|(_, reading)| reading.good().is_some()) {
+            true => Reading::from("ok"),
+            false => match subject.ok_ns {
+                Some(ok_ns) => Reading::Stale("ok".into(), now_ns.saturating_sub(ok_ns)),
+                None => return,
+            },
+        };
+        if reading.good().is_some() {
+            subject.ok_ns = Some(now_ns);
+        }
+        self.draft.read(&self.entity, GPU_STATE, reading);
+        self.read_ns.push(now_ns);
     }
 
     /// A pass with a call that took seconds would come too late to be put in order by its beginning.
@@ -249,7 +265,7 @@ impl<'a> Tick<'a> {
         };
         if meaning != Meaning::Absent {
             self.failed += u64::from(meaning != Meaning::Denied);
-            self.faults.tell(&mut self.draft, name, Some(self.entity.clone()), error);
+            self.faults.tell(&mut self.draft, &self.watch.title(name), Some(self.entity.clone()), error);
         }
         meaning
     }

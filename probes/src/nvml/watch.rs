@@ -13,7 +13,7 @@ use std::time::Duration;
 use model::catalogue::{DRIVER_STATE, GPU_STATE, PROBE_FAULTS, PROBE_SLOWEST, PROBE_STATE};
 use model::reading::count_as_f64;
 use model::time::NS_PER_S;
-use model::{Draft, Entity, Event, Reading, SeriesKey, Value, event};
+use model::{Draft, Entity, EntityInfo, Event, Reading, SeriesKey, Value, event};
 use nvml_raw::DriverError;
 
 use crate::Outlet;
@@ -60,6 +60,10 @@ pub(super) struct Last {
 pub(super) struct Subject {
     /// The GPU, or the probe as long as the GPU is not known.
     pub(super) entity: Entity,
+    /// The GPU as it is presumed to be before the driver has told, until there is something to say of it.
+    pub(super) presumed: Option<EntityInfo>,
+    /// When it last answered well, monotonic nanoseconds.
+    pub(super) ok_ns: Option<u64>,
     /// Its series.
     pub(super) series: HashMap<SeriesKey, Last>,
 }
@@ -84,6 +88,7 @@ struct Call {
 #[derive(Debug)]
 pub(super) struct Watch {
     role: Role,
+    index: Option<u32>,
     outlet: Outlet,
     thread: AtomicI32,
     call: Mutex<Option<Call>>,
@@ -114,6 +119,14 @@ impl Watch {
         let answer = self.within(FIRST_DEADLINE_NS, name, call);
         self.answered.store(true, Ordering::Relaxed);
         answer
+    }
+
+    /// A call's name for a person: with the GPU's number where the GPU itself is not known.
+    pub(super) fn title(&self, name: &'static str) -> String {
+        match (self.index, &lock(&self.subject).entity) {
+            (Some(index), Entity::Probe(_)) => format!("{name} of GPU {index}"),
+            _ => name.to_owned(),
+        }
     }
 
     /// When the last call came back, monotonic nanoseconds.
@@ -169,7 +182,8 @@ impl Watch {
 
     fn tell_stuck(&self, call: &Call, mut draft: Draft) {
         let first = call.told_ns.is_none();
-        let subject = lock(&self.subject);
+        let mut subject = lock(&self.subject);
+        draft.entities.extend(subject.presumed.take());
         match (self.role, &subject.entity) {
             (Role::Gpu, Entity::Gpu(_)) => {
                 let stuck = Reading::Stuck(call.since_ns, call.name.to_owned());
@@ -190,6 +204,9 @@ impl Watch {
                 .with("probe", "nvml")
                 .with("call", call.name)
                 .with("since_ns", as_int(call.since_ns));
+            if let Some(index) = self.index {
+                event = event.with("index", index);
+            }
             if let Some(channel) = wait_channel(self.thread.load(Ordering::Relaxed)) {
                 event = event.with("wchan", channel);
             }
@@ -219,10 +236,11 @@ pub(super) struct Watches {
 }
 
 impl Watches {
-    /// A Watch for the calling thread's calls about this entity.
-    pub(super) fn add(&self, role: Role, outlet: &Outlet, entity: Entity) -> Arc<Watch> {
+    /// A Watch for the calling thread's calls about this entity; `index` is the driver's number for the GPU, if it is one.
+    pub(super) fn add(&self, role: Role, outlet: &Outlet, entity: Entity, index: Option<u32>) -> Arc<Watch> {
         let watch = Arc::new(Watch {
             role,
+            index,
             outlet: outlet.clone(),
             thread: AtomicI32::new(0),
             call: Mutex::new(None),
@@ -230,7 +248,7 @@ impl Watches {
             ended_ns: AtomicU64::new(0),
             slowest_ns: AtomicU64::new(0),
             failed: AtomicU64::new(0),
-            subject: Mutex::new(Subject { entity, series: HashMap::new() }),
+            subject: Mutex::new(Subject { entity, presumed: None, ok_ns: None, series: HashMap::new() }),
         });
         lock(&self.all).push(Arc::downgrade(&watch));
         watch
