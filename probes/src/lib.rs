@@ -24,6 +24,7 @@ pub mod outlet;
 pub mod pcie;
 pub mod process;
 pub mod rdma;
+mod tree;
 pub mod worker;
 
 pub use node::Node;
