@@ -7,14 +7,13 @@
 pub mod blocked;
 pub mod parse;
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::Path;
+use std::io;
 use std::time::Duration;
 
 use model::reading::count_as_f64;
 use model::{Draft, Entity, EntityInfo, Metric, Reading, catalogue as metrics};
 
+use crate::tree::{self, Directory};
 use crate::{Node, Polled};
 use blocked::BlockedTasks;
 use parse::CpuTimes;
@@ -64,10 +63,7 @@ impl Polled for Host {
         self.read_tcp(draft);
         self.read_totals(draft);
         self.scan_tasks(tasks, draft);
-        let state = if draft.faults.is_empty() { "ok" } else { "degraded" };
-        let probe = Entity::Probe("host".to_owned());
-        draft.read(&probe, metrics::PROBE_STATE, state);
-        draft.read(&probe, metrics::PROBE_FAULTS, count_as_f64(draft.faults.len() as u64));
+        tree::sign(draft, "ok");
     }
 }
 
@@ -107,11 +103,9 @@ impl Host {
 
     fn numa_nodes(&self) -> Vec<u32> {
         // A kernel without NUMA has no such directory, and then there is nothing to tell.
-        let Ok(entries) = std::fs::read_dir(self.node.path("/sys/devices/system/node")) else { return Vec::new() };
-        let mut numbers: Vec<u32> = entries
-            .filter_map(Result::ok)
-            .filter_map(|entry| entry.file_name().to_str()?.strip_prefix("node")?.parse().ok())
-            .collect();
+        let Ok(directory) = Directory::open(&self.node, "/sys/devices/system/node") else { return Vec::new() };
+        let names = directory.names().unwrap_or_default();
+        let mut numbers: Vec<u32> = names.iter().filter_map(|name| name.strip_prefix("node")?.parse().ok()).collect();
         numbers.sort_unstable();
         numbers
     }
@@ -166,10 +160,8 @@ impl Host {
 
     fn read_shared_memory(&self, draft: &mut Draft) {
         let space = if self.node.live() {
-            rustix::fs::statvfs(self.node.path("/dev/shm")).map_err(io::Error::from).map_err(|error| {
-                let call = "statvfs /dev/shm";
-                absent(&error).unwrap_or_else(|| failed(call, &error, draft))
-            })
+            let space = rustix::fs::statvfs(self.node.path("/dev/shm")).map_err(io::Error::from);
+            tree::told(space, "/dev/shm", &Entity::Node, draft)
         } else {
             // The captured tree's files say nothing about the file system that they were on.
             Err(Reading::Unsupported)
@@ -186,12 +178,12 @@ impl Host {
 
     fn read_tcp(&self, draft: &mut Draft) {
         // `/proc/net` is the reader's network namespace; the node's own is that of its first process.
-        let file = if self.node.is_here() || !self.node.path("/proc/1/net/snmp").exists() {
-            "/proc/net/snmp"
+        let order = if self.node.live() && !self.node.is_here() {
+            ["/proc/1/net/snmp", "/proc/net/snmp"]
         } else {
-            "/proc/1/net/snmp"
+            ["/proc/net/snmp", "/proc/1/net/snmp"]
         };
-        let snmp = self.text(file, draft);
+        let snmp = self.text(order[0], draft).or_else(|_| self.text(order[1], draft));
         for (column, metric) in
             [("OutSegs", metrics::HOST_TCP_SEGMENTS), ("RetransSegs", metrics::HOST_TCP_RETRANSMITS)]
         {
@@ -209,26 +201,24 @@ impl Host {
     }
 
     fn scan_tasks(&mut self, tasks: Option<u64>, draft: &mut Draft) {
-        let now = draft.at.mono_ns.unwrap_or(0);
-        if self.scanned_at.is_some_and(|before| now.saturating_sub(before) < SCAN_EVERY_NS) {
+        let now = tree::instant(draft);
+        if !tree::due(self.scanned_at, now, SCAN_EVERY_NS) {
             return;
         }
         self.scanned_at = Some(now);
-        match self.blocked.scan(&self.node.path("/proc"), tasks) {
+        let scanned = self.blocked.scan(&self.node.path("/proc"), tasks);
+        match tree::told(scanned, "/proc", &Entity::Node, draft) {
             // Nothing can be said of the first scan: it takes two in a row.
             Ok(None) => {}
             Ok(Some(count)) => draft.read(&Entity::Node, metrics::HOST_BLOCKED, count_as_f64(count)),
-            Err(error) => {
-                let reading = absent(&error).unwrap_or_else(|| failed("read /proc", &error, draft));
-                draft.read(&Entity::Node, metrics::HOST_BLOCKED, reading);
-            }
+            Err(missing) => draft.read(&Entity::Node, metrics::HOST_BLOCKED, missing),
         }
     }
 
     /// The file's text; where there is none, the reading that says why.
     fn text(&self, file: &str, draft: &mut Draft) -> Result<String, Reading> {
-        read_bounded(&self.node.path(file))
-            .map_err(|error| absent(&error).unwrap_or_else(|| failed(&format!("read {file}"), &error, draft)))
+        let bytes = tree::read(&self.node, file, MOST_BYTES);
+        tree::told(bytes, file, &Entity::Node, draft).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
 
     fn first_line(&self, file: &str, draft: &mut Draft) -> Result<Option<String>, Reading> {
@@ -247,34 +237,6 @@ fn put<V: Into<Reading>>(draft: &mut Draft, metric: &'static Metric, found: Resu
         }
         Err(missing) => draft.read(&Entity::Node, metric, missing),
     }
-}
-
-/// The reading that stands for an error which is an answer in itself; `None` for one that is not.
-fn absent(error: &io::Error) -> Option<Reading> {
-    match error.kind() {
-        // A kernel started with `psi=0` has the files and answers EOPNOTSUPP.
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::Unsupported => {
-            Some(Reading::Unsupported)
-        }
-        io::ErrorKind::PermissionDenied => Some(Reading::Denied),
-        _ => None,
-    }
-}
-
-fn failed(call: &str, error: &io::Error, draft: &mut Draft) -> Reading {
-    draft.fault(call, Some(Entity::Node), error.to_string());
-    Reading::Unsupported
-}
-
-fn read_bounded(path: &Path) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    regular(path)?.take(MOST_BYTES).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// Opens a file, and nothing else: a pipe in a captured tree would wait for a writer.
-fn regular(path: &Path) -> io::Result<File> {
-    if std::fs::metadata(path)?.is_file() { File::open(path) } else { Err(io::Error::from(io::ErrorKind::NotFound)) }
 }
 
 fn percent(part: u64, whole: u64) -> Reading {

@@ -10,10 +10,10 @@ pub mod device;
 pub mod tail;
 
 use std::io;
-use std::path::Path;
 
 use model::{Draft, ProbeFault, Stamp};
 
+use crate::tree::{self, Directory};
 use crate::{Node, Outlet};
 use batch::Batch;
 use tail::{Form, Tail};
@@ -22,6 +22,8 @@ use tail::{Form, Tail};
 const TRY_AGAIN_NS: u64 = 30_000_000_000;
 /// Of a log file on a running node, the most bytes of history that are read.
 const MOST_HISTORY: u64 = 4 << 20;
+/// The most bytes read of a tree's `/proc/stat`.
+const MOST_STAT: u64 = 1 << 20;
 
 /// Log files that hold the kernel's lines, best first.
 const LOG_FILES: &[(&str, Form)] =
@@ -84,11 +86,11 @@ fn open_live(node: &Node, batch: &mut Batch<'_>) -> Option<Source> {
 
 /// Of a captured tree only plain files are read: a device node in it would be this machine's.
 fn open_captured(node: &Node, batch: &mut Batch<'_>) -> Option<Source> {
-    let anchor = boot_time(&node.path("/proc/stat"));
+    let anchor = boot_time(node);
     let records = [("/dev/kmsg", Form::Records)];
     let texts = LOG_FILES.iter().copied().chain([(SAVED, Form::Text)]);
     for (file, form) in records.into_iter().chain(texts) {
-        match Tail::open(&node.path(file), form, anchor) {
+        match open_inside(node, file, form, anchor) {
             Ok(tail) => {
                 batch.say("ok", None);
                 return Some(Source::File(tail));
@@ -113,10 +115,15 @@ fn open_captured(node: &Node, batch: &mut Batch<'_>) -> Option<Source> {
 }
 
 /// The instant of boot by the tree's own account; the clocks of the machine that reads it say nothing about it.
-fn boot_time(stat: &Path) -> Option<Stamp> {
-    use std::io::Read;
-    let mut text = String::new();
-    std::fs::File::open(stat).ok()?.take(1 << 20).read_to_string(&mut text).ok()?;
-    let seconds = i64::try_from(crate::host::parse::total(&text, "btime")?).ok()?;
+fn boot_time(node: &Node) -> Option<Stamp> {
+    let stat = tree::read(node, "/proc/stat", MOST_STAT).ok()?;
+    let seconds = i64::try_from(crate::host::parse::total(&String::from_utf8_lossy(&stat), "btime")?).ok()?;
     Some(Stamp::new(0, seconds.checked_mul(1_000_000_000)?))
+}
+
+/// Opens a file of a captured tree, without leaving the tree by a link on the way.
+fn open_inside(node: &Node, file: &str, form: Form, anchor: Option<Stamp>) -> io::Result<Tail> {
+    let (directory, name) = file.rsplit_once('/').unwrap_or(("/", file));
+    let directory = Directory::open(node, directory)?;
+    Tail::open(&node.path(directory.place().join(name)), form, anchor)
 }

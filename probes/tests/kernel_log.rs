@@ -141,6 +141,12 @@ fn a_captured_tree_holds_the_kernels_own_lines_and_may_grow() {
     let later = probe.line("appended later");
     assert!(!later.backlog);
     assert_eq!(later.record.unwrap().line, Some(5));
+
+    // Rotated: the name leads to another file.
+    std::fs::rename(tree.path().join("dev/kmsg"), tree.path().join("dev/kmsg.1")).unwrap();
+    file(tree.path(), "dev/kmsg", "3,1206,1200000000,-;in the new file\n");
+    let rotated = probe.line("in the new file");
+    assert_eq!((rotated.backlog, rotated.record.unwrap().line), (false, Some(1)));
 }
 
 #[test]

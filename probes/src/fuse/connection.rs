@@ -2,11 +2,12 @@
 //! (`Documentation/filesystems/fuse.rst`). Reading it never asks the daemon. The files belong to whoever mounted, so
 //! others need root.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::path::Path;
+use std::io;
 
 use model::{Draft, Entity, ProbeFault, Reading};
+
+use crate::Node;
+use crate::tree::Directory;
 
 /// What the kernel tells of one connection.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,10 +19,14 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Reads one connection's directory. What cannot be read goes into the Draft's faults, once.
-    pub fn read(directory: &Path, mount: &Entity, draft: &mut Draft) -> Self {
-        let waiting = number(&directory.join("waiting"));
-        let max_background = number(&directory.join("max_background"));
+    /// Reads the connection of this number. What cannot be read goes into the Draft's faults, once.
+    pub fn read(node: &Node, connection: u64, mount: &Entity, draft: &mut Draft) -> Self {
+        let number = |file: &str| {
+            let directory = Directory::open(node, format!("/sys/fs/fuse/connections/{connection}"))?;
+            let text = directory.text(file)?;
+            text.trim().parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not a number"))
+        };
+        let (waiting, max_background) = (number("waiting"), number("max_background"));
         if let Err(error) = &waiting {
             let advice = match error.kind() {
                 io::ErrorKind::NotFound => {
@@ -50,12 +55,6 @@ impl Connection {
     }
 }
 
-fn number(file: &Path) -> io::Result<u64> {
-    let mut text = String::new();
-    File::open(file)?.take(64).read_to_string(&mut text)?;
-    text.trim().parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not a number"))
-}
-
 fn reading(error: &io::Error) -> Reading {
     if error.kind() == io::ErrorKind::PermissionDenied { Reading::Denied } else { Reading::Unsupported }
 }
@@ -67,7 +66,9 @@ mod tests {
     #[test]
     fn a_connection_without_fusectl_is_unsupported_and_says_what_to_do() {
         let mut draft = Draft::default();
-        let connection = Connection::read(Path::new("/nonexistent/39"), &Entity::Mount("/d".to_owned()), &mut draft);
+        let tree = tempfile::tempdir().unwrap();
+        let mount = Entity::Mount("/d".to_owned());
+        let connection = Connection::read(&Node::at(tree.path()), 39, &mount, &mut draft);
         assert_eq!(connection.waiting, Err(Reading::Unsupported));
         assert!(draft.faults[0].advice.as_ref().unwrap().contains("mount -t fusectl"));
         assert!(!connection.congested());

@@ -25,6 +25,15 @@ const FUSE_SUPER_MAGIC: u64 = 0x6573_5546;
 /// a look-up of a file that is not there may be a remote request.
 const LOOK_AGAIN: u32 = 300;
 
+/// Where a mount's files are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// On the mount itself, at this path.
+    Mounted(PathBuf),
+    /// In a directory of a captured tree, if it has one.
+    Captured(Option<PathBuf>),
+}
+
 /// A call in flight.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Call {
@@ -91,23 +100,20 @@ pub struct Prober {
 }
 
 impl Prober {
-    /// Starts the thread for the mount numbered `mount` whose files lie at `path`; `live`: whether the mount itself is
-    /// there, or only files of a captured tree. `alive` is held by the thread for as long as it lives.
+    /// Starts the thread for the mount of this number. `alive` is held by the thread for as long as it lives.
     ///
     /// # Errors
     /// The system has no thread left.
     pub fn start(
         mount: u64,
-        path: PathBuf,
-        live: bool,
+        place: Place,
         outlet: &Outlet,
         answers: Sender<Answer>,
         alive: Arc<()>,
     ) -> io::Result<Self> {
         let cell = Arc::new(Mutex::new(Cell::default()));
         let (ask, asked) = mpsc::sync_channel(1);
-        let inside =
-            Inside { mount, path, live, outlet: outlet.clone(), cell: Arc::clone(&cell), file: None, rounds: 0 };
+        let inside = Inside { mount, place, outlet: outlet.clone(), cell: Arc::clone(&cell), file: None, rounds: 0 };
         thread::Builder::new().name("fuse prober".to_owned()).spawn(move || {
             inside.serve(&asked, &answers);
             drop(alive);
@@ -142,8 +148,7 @@ fn locked(cell: &Mutex<Cell>) -> std::sync::MutexGuard<'_, Cell> {
 
 struct Inside {
     mount: u64,
-    path: PathBuf,
-    live: bool,
+    place: Place,
     outlet: Outlet,
     cell: Arc<Mutex<Cell>>,
     /// The statistics file that was found.
@@ -184,10 +189,8 @@ impl Inside {
     }
 
     fn space(&self, slowest_ns: &mut u64) -> Space {
-        if !self.live {
-            return Space::NotAsked;
-        }
-        match self.dare("statfs", slowest_ns, || rustix::fs::statfs(&self.path)) {
+        let Place::Mounted(path) = &self.place else { return Space::NotAsked };
+        match self.dare("statfs", slowest_ns, || rustix::fs::statfs(path)) {
             Ok(stat) if u64::try_from(stat.f_type).is_ok_and(|magic| magic == FUSE_SUPER_MAGIC) => Space::Answered,
             // A daemon that does not know the request has answered it.
             Err(Errno::NOSYS) => Space::Answered,
@@ -209,8 +212,8 @@ impl Inside {
         if self.rounds != 1 {
             return Cache::None;
         }
-        for name in juicefs::FILES {
-            let file = self.path.join(name);
+        let (Place::Mounted(path) | Place::Captured(Some(path))) = &self.place else { return Cache::None };
+        for file in juicefs::FILES.iter().map(|name| path.join(name)) {
             let cache = self.statistics(&file, slowest_ns);
             if cache != Cache::None {
                 self.file = Some(file);

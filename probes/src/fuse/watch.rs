@@ -1,6 +1,7 @@
 //! All mounts of the node: which there are, who asks them, and when their answers are taken in.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
@@ -11,8 +12,9 @@ use model::{Draft, Entity, EntityInfo, ProbeFault, catalogue as metrics};
 use super::connection::Connection;
 use super::mountinfo::{self, Kind, Mount};
 use super::nanoseconds;
-use super::prober::{Answer, Prober};
+use super::prober::{Answer, Place, Prober};
 use super::watched::Watched;
+use crate::tree::{self, Directory};
 use crate::{Node, Outlet};
 
 /// The most threads that may be in calls at a time, those left behind included.
@@ -47,9 +49,8 @@ impl Watch {
         }
         let now = draft.at.mono_ns.unwrap_or(0);
         for (entity, watched) in self.mounts.iter_mut().filter(|(_, watched)| watched.kind == Kind::Fuse) {
-            let directory = format!("/sys/fs/fuse/connections/{}", watched.mount.connection());
             // Before asking, so that our own request is not among those that wait.
-            let connection = Connection::read(&self.node.path(directory), entity, draft);
+            let connection = Connection::read(&self.node, watched.mount.connection(), entity, draft);
             watched.fresh = false;
             watched.notice_standstill(&connection, now);
             watched.connection = Some(connection);
@@ -124,21 +125,20 @@ impl Watch {
         self.outlet.now().mono_ns.unwrap_or(0)
     }
 
-    fn read_mounts(&self) -> std::io::Result<Vec<Mount>> {
-        use std::io::Read;
+    fn read_mounts(&self) -> io::Result<Vec<Mount>> {
         // A node seen from a container has its mounts in the namespace of its first process.
         let files = match (self.node.is_here(), self.node.live()) {
             (true, _) => ["/proc/self/mountinfo", "/proc/1/mountinfo"],
             (false, true) => ["/proc/1/mountinfo", "/proc/self/mountinfo"],
             (false, false) => ["/proc/self/mountinfo", "/proc/1/mountinfo"],
         };
-        let file = files.map(|file| self.node.path(file)).into_iter().find(|file| file.is_file());
-        let Some(file) = file else {
-            return if self.node.live() { Err(std::io::ErrorKind::NotFound.into()) } else { Ok(Vec::new()) };
-        };
-        let mut text = Vec::new();
-        std::fs::File::open(file)?.take(MOST_BYTES).read_to_end(&mut text)?;
-        Ok(mountinfo::parse(&text))
+        let read = |file| tree::read(&self.node, file, MOST_BYTES);
+        match read(files[0]).or_else(|_| read(files[1])) {
+            Ok(text) => Ok(mountinfo::parse(&text)),
+            // A captured tree without it has no mounts to tell of.
+            Err(_) if !self.node.live() => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
     }
 
     fn reconcile(&mut self, mounts: Vec<Mount>, draft: &mut Draft) {
@@ -162,7 +162,6 @@ impl Watch {
     }
 
     fn start_probers(&mut self, draft: &mut Draft) {
-        let live = self.node.live();
         for (entity, watched) in &mut self.mounts {
             if watched.kind != Kind::Fuse || watched.prober.is_some() {
                 continue;
@@ -177,9 +176,9 @@ impl Watch {
                 });
                 continue;
             }
-            let path = self.node.path(&watched.mount.point);
+            let place = place(&self.node, &watched.mount);
             let (answer, alive) = (self.answer.clone(), Arc::clone(&self.alive));
-            match Prober::start(watched.mount.id, path, live, &self.outlet, answer, alive) {
+            match Prober::start(watched.mount.id, place, &self.outlet, answer, alive) {
                 Ok(prober) => {
                     prober.ask();
                     watched.prober = Some(prober);
@@ -188,4 +187,13 @@ impl Watch {
             }
         }
     }
+}
+
+/// Where the mount's files are. In a captured tree it is some directory, which a link must not lead out of the tree; on
+/// a live node the path is not even looked at here, since that alone can hang.
+fn place(node: &Node, mount: &Mount) -> Place {
+    if node.live() {
+        return Place::Mounted(node.path(&mount.point));
+    }
+    Place::Captured(Directory::open(node, &mount.point).ok().map(|directory| node.path(directory.place())))
 }

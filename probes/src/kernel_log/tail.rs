@@ -227,10 +227,10 @@ fn continuations(line: &[u8]) -> u64 {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    if !std::fs::metadata(path)?.is_file() {
+    if !std::fs::symlink_metadata(path)?.is_file() {
         return Err(io::Error::new(ErrorKind::NotFound, "not a plain file"));
     }
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY;
     Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
 }
 
