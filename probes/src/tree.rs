@@ -154,12 +154,12 @@ fn prepend(ahead: &mut VecDeque<OsString>, path: &Path) {
 }
 
 /// The reading that stands for an error which is an answer in itself: the file is not there, the device does not have
-/// it, or it may not be read. `None` for an error that is not.
+/// it (a link is no file of the device), or it may not be read. `None` for an error that is not.
 pub(crate) fn absent(error: &io::Error) -> Option<Reading> {
     match (error.kind(), error.raw_os_error()) {
         (io::ErrorKind::PermissionDenied, _) => Some(Reading::Denied),
         (io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::Unsupported, _)
-        | (_, Some(libc::EINVAL | libc::ENODEV | libc::ENXIO)) => Some(Reading::Unsupported),
+        | (_, Some(libc::EINVAL | libc::ENODEV | libc::ENXIO | libc::ELOOP)) => Some(Reading::Unsupported),
         _ => None,
     }
 }
@@ -243,12 +243,12 @@ mod tests {
         symlink(tree.path().join("outside"), node.path("/sys/bus/absolute")).unwrap();
         symlink("../../../../../outside", node.path("/sys/bus/upwards")).unwrap();
         symlink(tree.path().join("outside/secret"), node.path("/sys/devices/a/file")).unwrap();
-        assert!(Directory::open(&node, "/sys/bus/absolute").is_err());
-        assert!(Directory::open(&node, "/sys/bus/upwards").is_err());
+        Directory::open(&node, "/sys/bus/absolute").unwrap_err();
+        Directory::open(&node, "/sys/bus/upwards").unwrap_err();
         let a = Directory::open(&node, "/sys/devices/a").unwrap();
-        assert!(a.text("file").is_err());
-        assert!(a.text("../../../../outside/secret").is_err());
-        assert!(read(&node, "/sys/devices/a/file", 10).is_err());
+        a.text("file").unwrap_err();
+        a.text("../../../../outside/secret").unwrap_err();
+        read(&node, "/sys/devices/a/file", 10).unwrap_err();
     }
 
     #[test]
@@ -259,6 +259,6 @@ mod tests {
         let error = Directory::open(&node, "/sys/bus/one").unwrap_err();
         assert_eq!(error.raw_os_error(), Some(libc::ELOOP));
         rustix::fs::mkfifoat(rustix::fs::CWD, node.path("/sys/devices/a/pipe"), rustix::fs::Mode::RUSR).unwrap();
-        assert!(Directory::open(&node, "/sys/devices/a").unwrap().text("pipe").is_err());
+        Directory::open(&node, "/sys/devices/a").unwrap().text("pipe").unwrap_err();
     }
 }
