@@ -1,7 +1,7 @@
 //! The past of a recording: [`model::History`] over its segments.
 //!
-//! A recording is read once when it is loaded. What stays in memory is an index: at most some hundred places with the
-//! state of the node there (about 150 KB each for a node of 1,000 series), all events, and a few decoded stretches; never
+//! A recording is read once when it is loaded. What stays in memory is an index: at most 256 places with the state
+//! of the node there (about 150 KB each for a node of 1,000 series), all events, and a few decoded stretches; never
 //! the samples of a day. A question is answered by decoding from the nearest place on: the state at an instant decodes
 //! one stretch, a strip decodes its window.
 //!
@@ -30,7 +30,7 @@ use cache::Cache;
 /// How many events are kept in memory; more are counted and left out, oldest first.
 const MOST_EVENTS: usize = 1 << 20;
 
-/// A stretch of one segment, and the state of the node before it.
+/// A stretch of one segment.
 #[derive(Debug)]
 struct Stretch {
     segment: usize,
@@ -42,9 +42,12 @@ struct Stretch {
     /// The first and the last instant in it.
     first: u64,
     last: u64,
+    /// The last instant in any stretch before it.
+    reach: Option<u64>,
     /// The context at its start tells something that earlier segments did not.
     context: bool,
-    before: NodeState,
+    /// The state of the node before it; `None`: to be made from an earlier stretch on.
+    before: Option<Box<NodeState>>,
 }
 
 /// What was recorded during one boot.
@@ -194,12 +197,10 @@ impl History for RecordedHistory {
         let Some(era) = self.era() else { return Ok(NodeState::default()) };
         // Frames of different probes may lie a little out of order: begin where nothing before lies later than `at`, and
         // read on while something may lie earlier.
-        let reach = |index: usize| era.stretches[..index].iter().map(|stretch| stretch.last).max();
-        let Some(start) = (0..era.stretches.len()).rev().find(|index| reach(*index).is_none_or(|reach| reach <= at))
-        else {
-            return Ok(NodeState::default());
-        };
-        let mut state = era.stretches[start].before.clone();
+        let stretches = era.stretches.iter().enumerate().rev().filter(|(_, stretch)| stretch.reach <= Some(at));
+        let start = stretches.filter_map(|(index, stretch)| Some((index, stretch.before.as_ref()?))).next();
+        let Some((start, before)) = start else { return Ok(NodeState::default()) };
+        let mut state = NodeState::clone(before);
         for (index, stretch) in era.stretches.iter().enumerate().skip(start).filter(|(_, stretch)| stretch.first <= at)
         {
             for frame in self.decode(index, stretch)?.iter().filter(|frame| frame.at.axis_ns() <= at) {

@@ -1,10 +1,17 @@
 //! A torn, flipped or stale recording: opens, loses only what lies behind the damage, and never tells a wrong value.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::cast_possible_truncation, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods
+)]
 
 mod common;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 
 use common::{Dice, frames, named, read, write};
 use model::Draft;
@@ -180,6 +187,38 @@ fn a_recording_is_readable_by_its_owner_only_and_never_overwritten() {
     std::os::unix::fs::symlink(directory.path().join("target"), &link).unwrap();
     recorder::Writer::create(&link, &common::header(), recorder::Sync::Off).unwrap_err();
     assert!(!directory.path().join("target").exists(), "a link was followed");
+}
+
+/// Opens the recording that it is pointed at, as somebody who may not.
+#[test]
+#[ignore = "the child of the next test"]
+fn the_reader_without_permission() {
+    let Some(path) = std::env::var_os("GPUDECK_TEST_RECORDING") else { return };
+    let error = Recording::open(path.as_ref()).unwrap_err();
+    assert!(matches!(error, OpenError::Denied { .. }), "{error}");
+    assert!(error.to_string().contains("sudo"), "{error}");
+}
+
+#[test]
+fn a_recording_of_somebody_else_says_so() {
+    if !rustix::process::getuid().is_root() {
+        println!("SKIPPED: only root can become somebody else");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let (path, program) = (directory.path().join("x.gdk"), directory.path().join("reader"));
+    write(&path, &frames(3, 1));
+    fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let child = std::process::Command::new(&program)
+        .args(["--exact", "the_reader_without_permission", "--ignored"])
+        .env("GPUDECK_TEST_RECORDING", &path)
+        .uid(65_534)
+        .gid(65_534)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success() && said.contains("1 passed"), "{said}");
 }
 
 #[test]

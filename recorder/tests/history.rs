@@ -149,7 +149,7 @@ fn a_recording_of_two_boots_opens_at_the_last_and_turns_to_the_first() {
 }
 
 #[test]
-fn stretches_that_were_joined_answer_the_same() {
+fn a_thinned_out_index_answers_the_same() {
     let frames = frames(3000, 11);
     let (history, _directory) = recorded(&frames, 1);
     for at in [0, 17 * S, 500 * S, 999 * S, u64::MAX] {

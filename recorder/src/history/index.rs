@@ -9,8 +9,8 @@ use crate::reader::Origin;
 
 /// A state is kept every so many samples: two minutes of an eight-GPU node.
 pub(super) const STRETCH_SAMPLES: usize = 1 << 17;
-/// With more stretches than this, neighbours are joined and later ones are longer.
-const MOST_STRETCHES: usize = 256;
+/// With more states than this, every second one is let go.
+const MOST_STATES: usize = 256;
 
 pub(super) fn read(recording: Recording, stretch_samples: usize) -> RecordedHistory {
     let mut index = Index { stretch_samples: stretch_samples.max(1), ..Index::default() };
@@ -44,6 +44,12 @@ struct Index {
     eras: Vec<Era>,
     state: NodeState,
     stretch_samples: usize,
+    /// States kept.
+    states: usize,
+    /// States that were left when they were last thinned out.
+    kept: usize,
+    /// Samples since the last of them.
+    unstated: usize,
     gaps: u64,
     events_left_out: u64,
 }
@@ -56,13 +62,21 @@ impl Index {
             self.state = NodeState::default();
         }
         let Some(era) = self.eras.last_mut() else { return };
-        let full =
-            era.stretches.last().is_none_or(|last| last.segment != segment || last.samples >= self.stretch_samples);
+        // A state holds every series: the more there are, the longer the stretches, so that the states never outweigh the
+        // recording.
+        let enough = self.stretch_samples.max(dictionary.len().saturating_mul(self.stretch_samples) / 1024);
         let at = frame.at.axis_ns();
-        if full {
-            let before = self.state.clone();
-            era.stretches.push(Stretch { segment, from, until, samples: 0, first: at, last: at, context, before });
+        if era.stretches.last().is_none_or(|last| last.segment != segment || last.samples >= enough) {
+            // The first of a boot always has a state, if an empty one.
+            let before = (era.stretches.is_empty() || self.unstated >= enough).then(|| Box::new(self.state.clone()));
+            if before.is_some() {
+                (self.unstated, self.states) = (0, self.states + 1);
+            }
+            let reach = era.stretches.last().map(|last| last.reach.max(Some(last.last))).unwrap_or_default();
+            let (samples, first, last) = (0, at, at);
+            era.stretches.push(Stretch { segment, from, until, samples, first, last, reach, context, before });
         }
+        self.unstated += 1 + frame.samples.len();
         if let Some(stretch) = era.stretches.last_mut() {
             stretch.until = until;
             stretch.samples += 1 + frame.samples.len();
@@ -85,31 +99,26 @@ impl Index {
             era.first = era.first.filter(|first| first.axis_ns() <= at).or(Some(frame.at));
             era.last = era.last.filter(|last| last.axis_ns() > at).or(Some(frame.at));
         }
-        if self.eras.iter().map(|era| era.stretches.len()).sum::<usize>() > MOST_STRETCHES {
-            self.join();
+        // The first state of each boot always stays: with very many boots there is nothing to thin out.
+        if self.states > MOST_STATES.max(2 * self.kept) {
+            self.thin_out();
         }
     }
 
-    /// Joins neighbours of one segment, which halves the states that are kept.
-    fn join(&mut self) {
+    /// Lets every second state go, and makes later stretches twice as long.
+    fn thin_out(&mut self) {
         self.stretch_samples = self.stretch_samples.saturating_mul(2);
+        self.states = 0;
         for era in &mut self.eras {
-            let mut joined: Vec<Stretch> = Vec::with_capacity(era.stretches.len());
-            for next in era.stretches.drain(..) {
-                match joined.last_mut() {
-                    Some(last)
-                        if last.segment == next.segment && last.samples + next.samples <= self.stretch_samples =>
-                    {
-                        last.until = next.until;
-                        last.samples += next.samples;
-                        last.first = last.first.min(next.first);
-                        last.last = last.last.max(next.last);
-                    }
-                    _ => joined.push(next),
+            for (number, stretch) in era.stretches.iter_mut().filter(|stretch| stretch.before.is_some()).enumerate() {
+                if number % 2 == 1 {
+                    stretch.before = None;
+                } else {
+                    self.states += 1;
                 }
             }
-            era.stretches = joined;
         }
+        self.kept = self.states;
     }
 
     fn finish(&mut self) {
