@@ -238,12 +238,19 @@ pub struct Inventory {
 }
 
 impl Inventory {
-    /// Takes in what a Frame tells.
+    /// Takes in what a Frame tells. Of a process two probes tell: the driver's knows its GPUs, the other one does not,
+    /// so one that names none leaves them as they are known.
     pub fn learn(&mut self, info: &EntityInfo) {
         if let (Entity::Gpu(GpuKey::Uuid(_)), Some(pci)) = (&info.entity, info.pci) {
             self.gpus_by_pci.insert(pci.with_function(0), info.entity.clone());
         }
-        self.known.insert(info.entity.clone(), info.clone());
+        let mut info = info.clone();
+        if let (Entity::Process(..), [], Some(known)) =
+            (&info.entity, info.linked.as_slice(), self.known.get(&info.entity))
+        {
+            info.linked.clone_from(&known.linked);
+        }
+        self.known.insert(info.entity.clone(), info);
     }
 
     /// Forgets an entity that is gone.
@@ -366,6 +373,20 @@ mod tests {
         assert_eq!(inventory.gpu_at(pci.with_function(1)), Some(&Entity::gpu("GPU-1")));
         inventory.forget(&Entity::gpu("GPU-1"));
         assert_eq!(inventory.gpu_at(pci), None);
+    }
+
+    #[test]
+    fn a_probe_that_does_not_know_a_processs_gpus_leaves_them() {
+        let process = Entity::Process(77, 1234);
+        let mut inventory = Inventory::default();
+        inventory.learn(&EntityInfo::new(process.clone(), "python").linked_to(vec![Entity::gpu("GPU-1")]));
+        inventory.learn(&EntityInfo::new(process.clone(), "python train.py"));
+        assert_eq!(inventory.get(&process).unwrap().linked, [Entity::gpu("GPU-1")]);
+        assert_eq!(inventory.label(&process), "python train.py");
+        let interface = Entity::Interface("eth0".to_owned());
+        inventory.learn(&EntityInfo::new(interface.clone(), "eth0").linked_to(vec![process]));
+        inventory.learn(&EntityInfo::new(interface.clone(), "eth0"));
+        assert_eq!(inventory.get(&interface).unwrap().linked, []);
     }
 
     #[test]

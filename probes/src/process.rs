@@ -95,6 +95,8 @@ impl Polled for Processes {
         if tree::due(self.learnt_at, now, LEARN_EVERY_NS) {
             self.learn();
             self.learnt_at = Some(now);
+            // The driver's probe may have told a process gone that let go of its context and not of its device files.
+            self.holders.values_mut().for_each(|holder| holder.told = None);
         }
         let found = if tree::due(self.searched_at, now, SEARCH_EVERY_NS) {
             self.searched_at = Some(now);
