@@ -15,8 +15,6 @@ pub(super) enum Meaning {
     Denied,
     /// The GPU is gone.
     Lost,
-    /// The GPU answers nothing before a reset.
-    NeedsReset,
     /// The driver is gone.
     Gone,
     /// The call failed: what it would have told is not known.
@@ -34,7 +32,6 @@ pub(super) fn meaning(error: &DriverError) -> Meaning {
             2 | 3 | 6 | 13 | 26 => Meaning::Absent,
             4 => Meaning::Denied,
             15 => Meaning::Lost,
-            16 => Meaning::NeedsReset,
             1 | 9 => Meaning::Gone,
             _ => Meaning::Failed,
         },
@@ -113,6 +110,8 @@ mod tests {
             assert_eq!(meaning(&DriverError::Code(code)), Meaning::Absent);
         }
         assert_eq!(meaning(&DriverError::NoSymbol("nvmlX".to_owned())), Meaning::Absent);
+        // It is there, and what it was is not known now.
+        assert_eq!(meaning(&DriverError::Code(16)), Meaning::Failed);
         assert_eq!(meaning(&DriverError::Code(27)), Meaning::Failed);
     }
 }

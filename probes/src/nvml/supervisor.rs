@@ -17,7 +17,7 @@ use super::answer::{self, Meaning};
 use super::holders::Holders;
 use super::poller;
 use super::tick::Faults;
-use super::watch::{Board, Role, Watch, Watches, lock};
+use super::watch::{DriverState, Role, Watch, Watches, lock};
 use crate::worker::STOP_POLL;
 use crate::{Node, Outlet};
 
@@ -36,7 +36,7 @@ pub(super) struct Shared<'a> {
     pub(super) node: &'a Node,
     pub(super) outlet: &'a Outlet,
     pub(super) watches: Watches,
-    pub(super) board: Board,
+    pub(super) board: Mutex<DriverState>,
     pub(super) holders: Mutex<Holders>,
     /// The GPUs by the address of their first function.
     pub(super) gpus_at: Mutex<HashMap<PciAddress, Entity>>,
@@ -48,7 +48,7 @@ impl<'a> Shared<'a> {
             node,
             outlet,
             watches: Watches::default(),
-            board: Board { driver_state: Mutex::new("") },
+            board: Mutex::default(),
             holders: Mutex::default(),
             gpus_at: Mutex::default(),
         }
@@ -82,7 +82,7 @@ pub(super) fn supervise<'scope>(scope: &'scope Scope<'scope, '_>, shared: &'scop
     let mut faults = Faults::default();
     if !shared.node.live() && shared.node.nvml_lib.is_none() {
         let why = "a captured tree has no driver; name the simulated or captured library with --nvml-lib PATH";
-        no_driver(shared, &mut faults, &DriverError::NoLibrary(why.to_owned()));
+        no_driver(shared, &DriverError::NoLibrary(why.to_owned()));
         while !shared.outlet.stopping() {
             thread::sleep(STOP_POLL);
         }
@@ -99,22 +99,22 @@ pub(super) fn supervise<'scope>(scope: &'scope Scope<'scope, '_>, shared: &'scop
                     faults = Faults::default();
                 }
             }
-            Err(error) => no_driver(shared, &mut faults, &error),
+            Err(error) => no_driver(shared, &error),
         }
         rest(shared.outlet, retry, || false);
         retry = (retry * 2).min(RETRY.1);
     }
 }
 
-/// Says that there is no driver to talk to, and what a person can do.
-fn no_driver(shared: &Shared, faults: &mut Faults, error: &DriverError) {
+/// Says that there is no driver to talk to, and what a person can do: now, and by the watchdog from here on.
+fn no_driver(shared: &Shared, error: &DriverError) {
     let state = answer::driver_state(error);
+    let fault = answer::fault("nvmlInit_v2", Some(Entity::Node), error);
     let mut draft = shared.outlet.draft();
     draft.read(&Entity::Node, DRIVER_STATE, state);
-    faults.tell(&mut draft, "nvmlInit_v2", Some(Entity::Node), error);
+    draft.faults.push(fault.clone());
     shared.outlet.send(draft);
-    // From here on the watchdog repeats it: after the reason has been told.
-    *lock(&shared.board.driver_state) = state;
+    *lock(&shared.board) = DriverState { state, fault: Some(fault) };
 }
 
 /// Polls the driver's GPUs until it is gone or they must be found anew. Whether it answered at all.
@@ -129,12 +129,12 @@ fn serve<'scope>(
     let gpus = match watch.call("nvmlDeviceGetCount_v2", || driver.device_count()) {
         Ok(gpus) => gpus.min(MOST_GPUS),
         Err(error) => {
-            no_driver(shared, faults, &error);
+            no_driver(shared, &error);
             watch.long_call("nvmlShutdown", || drop(driver));
             return false;
         }
     };
-    *lock(&shared.board.driver_state) = "ok";
+    *lock(&shared.board) = DriverState { state: "ok", fault: None };
     tell_versions(shared, watch, &driver);
     let flag = || AtomicBool::new(false);
     let generation = Arc::new(Generation { gpus, over: flag(), gone: flag(), renew: flag() });

@@ -23,8 +23,6 @@ const LONG_NS: u64 = NS_PER_S;
 pub(super) enum End {
     /// The GPU is gone.
     Lost,
-    /// The GPU answers nothing before a reset.
-    NeedsReset,
     /// The driver is gone.
     Gone,
 }
@@ -34,7 +32,6 @@ impl End {
     pub(super) fn state(self) -> &'static str {
         match self {
             Self::Lost => "lost",
-            Self::NeedsReset => "reset_required",
             Self::Gone => "gone",
         }
     }
@@ -52,11 +49,9 @@ impl Faults {
     /// Adds the fault to the Draft unless it was told before.
     pub(super) fn tell(&mut self, draft: &mut Draft, call: &str, entity: Option<Entity>, error: &DriverError) {
         let new = match answer::meaning(error) {
-            Meaning::Lost | Meaning::NeedsReset | Meaning::Gone => {
-                self.outage.replace(error.clone()).is_none_or(|before| before != *error)
-            }
+            Meaning::Lost | Meaning::Gone => self.outage.replace(error.clone()).is_none_or(|before| before != *error),
             Meaning::Absent | Meaning::Denied | Meaning::Failed => {
-                self.told.len() < MOST_FAULTS && self.told.insert(format!("{call} {error}"))
+                self.told.len() < MOST_FAULTS && self.told.insert(distinct(call, error))
             }
         };
         if new {
@@ -67,6 +62,15 @@ impl Faults {
     /// GPU and driver answer: the next outage is a new one.
     fn answered(&mut self) {
         self.outage = None;
+    }
+}
+
+/// What makes a fault one of its own: the call too, unless the whole GPU is meant.
+fn distinct(call: &str, error: &DriverError) -> String {
+    const RESET_REQUIRED: u32 = 16;
+    match error.code() {
+        Some(RESET_REQUIRED) => error.to_string(),
+        _ => format!("{call} {error}"),
     }
 }
 
@@ -167,7 +171,7 @@ impl<'a> Tick<'a> {
                 Some(stale) => stale,
                 None => return,
             },
-            Err(Meaning::Lost | Meaning::NeedsReset | Meaning::Gone) => return,
+            Err(Meaning::Lost | Meaning::Gone) => return,
         };
         self.draft.read(entity, metric, reading);
         self.read_ns.push(self.watch.ended_ns());
@@ -198,10 +202,7 @@ impl<'a> Tick<'a> {
             let all = subject.series.values().any(|last| !last.fast);
             self.draft.samples.clear();
             self.draft.read(&self.entity, GPU_STATE, end.state());
-            // A GPU that waits for a reset is still there: what it was is not known now, so nothing is said of it.
-            if end != End::NeedsReset {
-                subject.instead(all, &Reading::Lost, &mut self.draft);
-            }
+            subject.instead(all, &Reading::Lost, &mut self.draft);
             subject.series.retain(|_, last| last.fast);
             return (self.draft, self.end);
         }
@@ -259,7 +260,6 @@ impl<'a> Tick<'a> {
         let meaning = answer::meaning(error);
         self.end = match meaning {
             Meaning::Lost => Some(End::Lost),
-            Meaning::NeedsReset => Some(End::NeedsReset),
             Meaning::Gone => Some(End::Gone),
             Meaning::Absent | Meaning::Denied | Meaning::Failed => self.end,
         };

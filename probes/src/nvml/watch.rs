@@ -13,7 +13,7 @@ use std::time::Duration;
 use model::catalogue::{DRIVER_STATE, GPU_STATE, PROBE_FAULTS, PROBE_SLOWEST, PROBE_STATE};
 use model::reading::count_as_f64;
 use model::time::NS_PER_S;
-use model::{Draft, Entity, EntityInfo, Event, Reading, SeriesKey, Value, event};
+use model::{Draft, Entity, EntityInfo, Event, ProbeFault, Reading, SeriesKey, Value, event};
 use nvml_raw::DriverError;
 
 use crate::Outlet;
@@ -261,24 +261,26 @@ impl Watches {
     }
 }
 
-/// The driver's state, for everybody to read.
-#[derive(Debug)]
-pub(super) struct Board {
-    /// `driver.state`; empty before the first attempt to open the library.
-    pub(super) driver_state: Mutex<&'static str>,
+/// `driver.state`, and what keeps the driver from answering: repeated as long as it does, since nothing else is told.
+#[derive(Clone, Debug, Default)]
+pub(super) struct DriverState {
+    /// Empty before the first attempt to open the library.
+    pub(super) state: &'static str,
+    /// Why it does not answer.
+    pub(super) fault: Option<ProbeFault>,
 }
 
 /// The watchdog: tells of calls that do not come back, and of the probe's own state, until asked to stop.
-pub(super) fn patrol(watches: &Watches, board: &Board, outlet: &Outlet) {
+pub(super) fn patrol(watches: &Watches, board: &Mutex<DriverState>, outlet: &Outlet) {
     let mut told_ns = None;
     while !outlet.stopping() {
         let watches = watches.alive();
         let stuck: Vec<bool> = watches.iter().map(|watch| watch.look()).collect();
         let now_ns = outlet.now().mono_ns.unwrap_or(0);
         if told_ns.is_none_or(|told_ns| now_ns.saturating_sub(told_ns) >= REPEAT_NS) {
-            let state = *lock(&board.driver_state);
-            if !state.is_empty() {
-                outlet.send(own_state(&watches, &stuck, state, outlet));
+            let driver = lock(board).clone();
+            if !driver.state.is_empty() {
+                outlet.send(own_state(&watches, &stuck, driver, outlet));
                 told_ns = Some(now_ns);
             }
         }
@@ -286,7 +288,7 @@ pub(super) fn patrol(watches: &Watches, board: &Board, outlet: &Outlet) {
     }
 }
 
-fn own_state(watches: &[Arc<Watch>], stuck: &[bool], driver_state: &'static str, outlet: &Outlet) -> Draft {
+fn own_state(watches: &[Arc<Watch>], stuck: &[bool], driver: DriverState, outlet: &Outlet) -> Draft {
     let probe = Entity::Probe("nvml".to_owned());
     let polling = || watches.iter().filter(|watch| watch.role != Role::Listener);
     let failed: u64 = polling().map(|watch| watch.failed.load(Ordering::Relaxed)).sum();
@@ -294,7 +296,7 @@ fn own_state(watches: &[Arc<Watch>], stuck: &[bool], driver_state: &'static str,
     let nobody_knows_whom = |(watch, stuck): (&Arc<Watch>, &bool)| {
         *stuck && watch.role != Role::Listener && !matches!(lock(&watch.subject).entity, Entity::Gpu(_))
     };
-    let state = match driver_state {
+    let state = match driver.state {
         _ if watches.iter().zip(stuck).any(nobody_knows_whom) => "stuck",
         "no_library" | "not_loaded" => "missing",
         "denied" => "denied",
@@ -302,7 +304,8 @@ fn own_state(watches: &[Arc<Watch>], stuck: &[bool], driver_state: &'static str,
         _ => "degraded",
     };
     let mut draft = outlet.draft();
-    draft.read(&Entity::Node, DRIVER_STATE, driver_state);
+    draft.faults.extend(driver.fault);
+    draft.read(&Entity::Node, DRIVER_STATE, driver.state);
     draft.read(&probe, PROBE_STATE, state);
     draft.read(&probe, PROBE_FAULTS, count_as_f64(failed));
     draft.read(&probe, PROBE_SLOWEST, count_as_f64(slowest_ns / 1_000));
