@@ -11,7 +11,9 @@ use crate::tree::{self, Directory};
 
 /// The most counters told of one directory; the richest drivers have about 150.
 const MOST_COUNTERS: usize = 256;
-/// How long a directory is left alone after a counter in it failed, nanoseconds.
+/// After so many counters that failed, and none that did not, a directory is left alone.
+const ENOUGH_REFUSALS: usize = 3;
+/// For how long, nanoseconds.
 const LEFT_ALONE_NS: u64 = 600_000_000_000;
 
 /// A port and what does not change every second.
@@ -33,7 +35,7 @@ pub(super) struct Port {
 struct Counters {
     directory: Option<Directory>,
     names: Vec<(String, MetricName)>,
-    /// Not read before this instant, since a reading failed.
+    /// Not read before this instant, since every reading failed.
     not_before: u64,
 }
 
@@ -142,26 +144,48 @@ impl Counters {
     fn read(&mut self, entity: &Entity, draft: &mut Draft) -> Vec<(String, Reading)> {
         let now = tree::instant(draft);
         let Some(directory) = self.directory.as_ref().filter(|_| now >= self.not_before) else { return Vec::new() };
-        let mut told = Vec::with_capacity(self.names.len());
-        for (name, metric) in &self.names {
-            let reading = match directory.text(name) {
-                Ok(text) => parse::counter(&text).map_or(Reading::Unsupported, Reading::from),
-                Err(error) if tree::absent(&error).is_none() || error.raw_os_error() == Some(libc::EINVAL) => {
-                    // A function that another firmware owns answers every read with an error, and the driver writes a
-                    // line to the kernel log for each: not to be asked again at once.
-                    self.not_before = now.saturating_add(LEFT_ALONE_NS);
-                    let minutes = LEFT_ALONE_NS / 60_000_000_000;
-                    let why = format!("{error}; the counters beside it are left alone for {minutes} minutes");
-                    draft.fault(format!("read {name}"), Some(entity.clone()), why);
-                    break;
-                }
-                Err(error) => tree::absent(&error).unwrap_or(Reading::Unsupported),
-            };
+        let (told, refusal) = ask(&self.names, |name| directory.text(name));
+        for ((_, metric), (_, reading)) in self.names.iter().zip(&told) {
             draft.read(entity, metric, reading.clone());
-            told.push((name.clone(), reading));
+        }
+        if let Some(error) = refusal {
+            self.not_before = now.saturating_add(LEFT_ALONE_NS);
+            let minutes = LEFT_ALONE_NS / 60_000_000_000;
+            let call = format!("read {}", directory.place().display());
+            let why = format!("no counter can be read ({error}); they are left alone for {minutes} minutes");
+            draft.fault(call, Some(entity.clone()), why);
         }
         told
     }
+}
+
+/// Reads the counters in order. A function that another firmware owns answers every read with an error, and the driver
+/// writes a line to the kernel log for each: when the first ones all fail so, the others are not asked, and the error is
+/// returned beside. One that fails alone is one that this hardware does not have.
+fn ask(
+    names: &[(String, MetricName)],
+    read: impl Fn(&str) -> io::Result<String>,
+) -> (Vec<(String, Reading)>, Option<io::Error>) {
+    let mut told: Vec<(String, Reading)> = Vec::with_capacity(names.len());
+    let (mut answered, mut refused) = (false, 0);
+    for (name, _) in names {
+        let reading = match read(name) {
+            Ok(text) => {
+                answered = true;
+                parse::counter(&text).map_or(Reading::Unsupported, Reading::from)
+            }
+            Err(error) => {
+                let is_refusal = tree::absent(&error).is_none() || error.raw_os_error() == Some(libc::EINVAL);
+                refused += usize::from(is_refusal);
+                if !answered && refused >= ENOUGH_REFUSALS {
+                    return (told, Some(error));
+                }
+                tree::absent(&error).unwrap_or(Reading::Unsupported)
+            }
+        };
+        told.push((name.clone(), reading));
+    }
+    (told, None)
 }
 
 /// The network interface of a port: that of its first GID, else the device's only one or the one with the port's
@@ -208,4 +232,39 @@ fn line(directory: &Directory, file: &str) -> Option<String> {
     let text = directory.text(file).ok()?;
     let line = text.lines().next()?.trim();
     (!line.is_empty() && line.len() <= 256).then(|| line.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(count: usize) -> Vec<(String, MetricName)> {
+        (0..count).map(|n| (format!("c{n}"), MetricName::raw(format!("rdma.hw.c{n}")))).collect()
+    }
+
+    #[test]
+    fn a_function_that_refuses_every_counter_is_not_asked_for_all_of_them() {
+        let asked = std::cell::Cell::new(0);
+        let (told, refusal) = ask(&names(20), |_| {
+            asked.set(asked.get() + 1);
+            Err(io::Error::from_raw_os_error(libc::EIO))
+        });
+        assert_eq!((told.len(), asked.get()), (2, 3));
+        assert_eq!(refusal.unwrap().raw_os_error(), Some(libc::EIO));
+    }
+
+    #[test]
+    fn a_counter_that_fails_alone_leaves_the_others() {
+        let broken = |name: &str| match name {
+            "c3" => Ok("7\n".to_owned()),
+            "c0" | "c1" | "c4" | "c5" | "c6" => Err(io::Error::from_raw_os_error(libc::EINVAL)),
+            _ => Err(io::Error::from_raw_os_error(libc::ENOENT)),
+        };
+        let (told, refusal) = ask(&names(8), broken);
+        assert!(refusal.is_none());
+        let readings: Vec<Reading> = told.into_iter().map(|(_, reading)| reading).collect();
+        assert_eq!(readings.len(), 8);
+        assert_eq!(readings[3], Reading::from(7u64));
+        assert!(readings.iter().enumerate().all(|(n, reading)| n == 3 || *reading == Reading::Unsupported));
+    }
 }
