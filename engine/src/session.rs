@@ -116,11 +116,23 @@ async fn sequence(
             _ = stop.changed() => return,
         };
         let raw = Arc::new(sequencer.admit(stream, frame));
+        if let Some(version) = driver_version(&raw, sequencer.dictionary()) {
+            decoder.set_driver(version);
+        }
         let decoded = decoded(&raw, &mut decoder);
         if frames.send(Admitted { raw, decoded }).await.is_err() {
             return;
         }
     }
+}
+
+/// The driver's version, if this Frame tells it: what an Xid means depends on it.
+pub fn driver_version<'a>(frame: &'a Frame, dictionary: &Dictionary) -> Option<&'a str> {
+    let told = |(id, reading): &'a model::frame::Sample| {
+        let key = dictionary.key(*id).filter(|key| key.metric.as_str() == catalogue::DRIVER_VERSION.name);
+        key.and(reading.good()?.as_text()).map(model::Untrusted::raw)
+    };
+    (frame.probe == "nvml").then(|| frame.samples.iter().find_map(told)).flatten()
 }
 
 /// The Frame with its kernel lines decoded: itself where it holds none.

@@ -18,10 +18,12 @@
 
 mod cache_fs;
 mod program;
+mod screen;
 mod sysroot;
 
 pub use cache_fs::CacheFs;
 pub use program::{Deck, Run, built, driver_library};
+pub use screen::Screen;
 pub use sysroot::{Adapter, GpuSlot, Sysroot};
 
 use std::time::Duration;

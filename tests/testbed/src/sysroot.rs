@@ -46,7 +46,7 @@ impl Sysroot {
             ("proc/sys/kernel/hostname", host),
             ("proc/sys/kernel/osrelease", "6.8.0-60-generic"),
             ("proc/sys/kernel/random/boot_id", "6f1c3f0e-5a58-4f0e-9f3c-2f8f5d0a7b11"),
-            ("proc/stat", include_str!("../data/proc-stat.txt")),
+            ("proc/stat", &stat_since_boot()),
             ("proc/meminfo", include_str!("../data/proc-meminfo.txt")),
             ("proc/vmstat", "pgmajfault 88512\noom_kill 0\n"),
             ("proc/loadavg", "41.07 40.88 40.12 43/4127 918231\n"),
@@ -251,7 +251,7 @@ impl Sysroot {
     /// A process that holds these GPUs, in a Slurm job and a container, run by uid 1000.
     pub fn add_process(&self, pid: u32, command: &str, job: u32, gpus: std::ops::Range<usize>) {
         let cgroup = format!("0::/system.slice/slurmstepd.scope/job_{job}/step_0/user/task_0\n");
-        let numbers = "0 ".repeat(17);
+        let numbers = "0 ".repeat(12);
         for (name, text) in [
             ("comm", format!("{command}\n")),
             ("cgroup", cgroup),
@@ -294,6 +294,18 @@ impl Sysroot {
         text.push_str(&format!("{total} {}\n", counts.iter().map(|(_, count)| count).sum::<u64>()));
         self.write(&format!("{directory}/aer_dev_{severity}"), &text);
     }
+}
+
+/// `/proc/stat` with the boot time of this machine, by whose clock the records of the log are stamped.
+fn stat_since_boot() -> String {
+    let real = rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec;
+    let up = i64::try_from(mono_ns() / 1_000_000_000).expect("seconds since boot fit");
+    let lines = include_str!("../data/proc-stat.txt").lines();
+    let told = lines.map(|line| match line.split_once(' ') {
+        Some(("btime", _)) => format!("btime {}\n", real - up),
+        _ => format!("{line}\n"),
+    });
+    told.collect()
 }
 
 const PRESSURE: &str =

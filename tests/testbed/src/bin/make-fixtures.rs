@@ -79,8 +79,37 @@ const FIXTURES: &[Fixture] = &[
         "#,
         happens: |stage| {
             let node = &stage.node;
+            stage.at(17.9);
+            fs::write(node.path(&format!("{}/config", node.gpu_directory(3))), [0xff; 64]).expect("writable");
+            stage.at(18.0);
+            stage.xid(3, "79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus.");
+            node.kernel_says(3, &format!("NVRM: GPU {}: GPU has fallen off the bus.", node.gpu(3).address));
+            stage.xid(3, "154, pid='<unknown>', name=<unknown>, GPU recovery action changed from 0x0 (None) to 0x2 (Node Reboot Required)");
+            stage.at(18.4);
+            for gpu in [0, 1, 2, 4, 5, 6, 7] {
+                stage
+                    .xid(gpu, "45, pid=918231, name=python, Ch 00000008, errorString CTX SWITCH TIMEOUT, Info 0x3c01c");
+            }
+        },
+    },
+    Fixture {
+        name: "pcie-surprise-down",
+        seconds: 30,
+        gpus: 4,
+        mount: false,
+        scenario: r#"
+            [[fault]]
+            at = 14.05
+            gpu = 3
+            kind = "gpu_lost"
+            [[load]]
+            profile = "idle"
+            from = 16.0
+        "#,
+        happens: |stage| {
+            let node = &stage.node;
             let port = node.gpu(3).port;
-            stage.at(17.6);
+            stage.at(13.6);
             node.kernel_says(
                 4,
                 &format!(
@@ -93,15 +122,9 @@ const FIXTURES: &[Fixture] = &[
             node.kernel_says(3, &format!("pcieport {port}:    [ 5] SDES                   (First)"));
             node.write(&format!("{}/aer_rootport_total_err_fatal", node.port_directory(3)), "1\n");
             fs::write(node.path(&format!("{}/config", node.gpu_directory(3))), [0xff; 64]).expect("writable");
-            stage.at(18.0);
+            stage.at(14.0);
             stage.xid(3, "79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus.");
             node.kernel_says(3, &format!("NVRM: GPU {}: GPU has fallen off the bus.", node.gpu(3).address));
-            stage.xid(3, "154, pid='<unknown>', name=<unknown>, GPU recovery action changed from 0x0 (None) to 0x2 (Node Reboot Required)");
-            stage.at(18.4);
-            for gpu in [0, 1, 2, 4, 5, 6, 7] {
-                stage
-                    .xid(gpu, "45, pid=918231, name=python, Ch 00000008, errorString CTX SWITCH TIMEOUT, Info 0x3c01c");
-            }
         },
     },
     Fixture {

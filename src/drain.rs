@@ -1,0 +1,178 @@
+//! `gpudeck drain` and `undrain`, and the deck's way to the same: plan, show, confirm, act, read back.
+//!
+//! The one file that holds a key to a real scheduler. Recordings are shown by others.
+
+use std::io::{self, BufRead, IsTerminal};
+use std::path::Path;
+use std::process::ExitCode;
+
+use ::actions::{Journal, NodeName, Outcome, SlurmCli, SlurmSetup, journal};
+use model::{Incident, Plan};
+use serde::Serialize;
+use tui::OutcomeKind;
+
+use crate::cli::{DrainArgs, Format, NodeArgs, Scheduler};
+use crate::exit::{Code, Failure};
+use crate::{node, output, past, present, rulebook};
+
+/// Keeps new work off this node.
+pub(crate) fn drain(args: &NodeArgs, drain: &DrainArgs) -> Result<ExitCode, Failure> {
+    let incident = drain.incident_of.as_deref().map(worst_of).transpose()?.flatten();
+    run(args, drain, |scheduler, name, _| {
+        let reason = drain.reason.as_deref().unwrap_or_default();
+        ::actions::plan_drain(scheduler, name, reason, incident.as_ref(), engine::clock::now())
+            .map_err(|error| Failure::new(Code::Usage, format!("{error} (--reason TEXT or --incident-of RECORDING)")))
+    })
+}
+
+/// Undoes a drain that gpudeck made.
+pub(crate) fn undrain(args: &NodeArgs, undrain: &DrainArgs) -> Result<ExitCode, Failure> {
+    run(args, undrain, |scheduler, name, journal| {
+        ::actions::plan_undrain(scheduler, name, journal, engine::clock::now())
+            .map_err(|error| Failure::new(Code::Usage, error))
+    })
+}
+
+fn run(
+    args: &NodeArgs,
+    drain: &DrainArgs,
+    plan: impl Fn(&SlurmCli, &str, &Journal) -> Result<Plan, Failure>,
+) -> Result<ExitCode, Failure> {
+    if !matches!(drain.target.parse(), Ok(model::Entity::Node)) {
+        let target = model::text::clean(&drain.target, 80);
+        let why =
+            format!("cannot drain {target}: only `node` can be drained through Slurm, which knows no single GPUs");
+        return Err(Failure::new(Code::Usage, why));
+    }
+    if !node::named(args)?.is_here() {
+        return Err(Failure::new(Code::Usage, "--root names another tree; a node is drained from the node itself"));
+    }
+    let scheduler = open_scheduler(drain.via)?;
+    let mut journal = open_journal(&drain.journal)?;
+    let name = match &drain.node {
+        Some(name) => name.clone(),
+        None => NodeName::of_this_host().map_err(|error| Failure::new(Code::Usage, error))?.to_string(),
+    };
+    let plan = plan(&scheduler, &name, &journal)?;
+    if drain.plan {
+        show_plan(&plan, drain.format)?;
+        return Ok(ExitCode::from(u8::from(plan.obstacles().next().is_some())));
+    }
+    if drain.format == Format::Text {
+        show_plan(&plan, drain.format)?;
+    }
+    let typed = match &drain.yes {
+        Some(name) => name.clone(),
+        None => ask(&plan)?,
+    };
+    let outcome = ::actions::execute(&plan, &typed, &mut journal, &scheduler, &engine::clock::now);
+    show_outcome(&plan, &outcome, drain.format)?;
+    Ok(ExitCode::from(outcome.exit_code()))
+}
+
+/// The deck's plan against an incident on this node.
+pub(crate) fn plan_for(incident: Option<&Incident>) -> Result<Box<Plan>, String> {
+    let incident = incident.ok_or("the incident is gone")?;
+    let scheduler = open_scheduler(Scheduler::Slurm).map_err(|error| error.to_string())?;
+    let name = NodeName::of_this_host().map_err(|error| error.to_string())?;
+    ::actions::plan_drain(&scheduler, name.as_str(), "", Some(incident), engine::clock::now())
+        .map(Box::new)
+        .map_err(|error| error.to_string())
+}
+
+/// Carries a plan of the deck's out.
+pub(crate) fn carry_out(plan: &Plan, typed: &str) -> (String, OutcomeKind) {
+    let acted = open_scheduler(Scheduler::Slurm).and_then(|scheduler| {
+        let mut journal = open_journal(Path::new(journal::DEFAULT_PATH))?;
+        Ok(::actions::execute(plan, typed, &mut journal, &scheduler, &engine::clock::now))
+    });
+    match acted {
+        Ok(outcome) => (words(plan, &outcome), kind(&outcome)),
+        Err(failure) => (failure.to_string(), OutcomeKind::Refused),
+    }
+}
+
+fn open_scheduler(via: Scheduler) -> Result<SlurmCli, Failure> {
+    match via {
+        Scheduler::Slurm => {
+            let slurm_conf = std::env::var_os("SLURM_CONF").map(Into::into);
+            SlurmCli::on_this_node(SlurmSetup { slurm_conf, ..SlurmSetup::default() })
+                .map_err(|fault| Failure::new(Code::Unavailable, fault))
+        }
+    }
+}
+
+fn open_journal(path: &Path) -> Result<Journal, Failure> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
+        std::fs::create_dir_all(folder)
+            .map_err(|error| Failure::io(format!("cannot create {} for the journal", folder.display()), &error))?;
+    }
+    let journal = Journal::open(path).map_err(|error| Failure::new(Code::Data, error))?;
+    for unfinished in journal.unfinished() {
+        output::complain(&format!(
+            "gpudeck: {} of {} (plan {}) was begun and never finished: whether it happened is not known; read the node's state",
+            unfinished.verb, unfinished.node, unfinished.id
+        ));
+    }
+    Ok(journal)
+}
+
+fn worst_of(path: &Path) -> Result<Option<Incident>, Failure> {
+    let judgement = past::judge(&past::open(path)?, rulebook::load(None)?);
+    Ok(judgement.incidents.into_iter().next())
+}
+
+fn ask(plan: &Plan) -> Result<String, Failure> {
+    if let Some(obstacle) = plan.obstacles().next() {
+        output::complain(&format!("gpudeck: not possible: {}", model::text::clean(&obstacle.what, 300)));
+        return Ok(String::new());
+    }
+    if !io::stdin().is_terminal() {
+        return Err(Failure::new(Code::Usage, format!("nobody to ask: confirm with --yes {}", plan.confirm)));
+    }
+    output::print(&format!("\nType {} to {} it, anything else to leave it: ", plan.confirm, plan.verb))?;
+    let mut typed = String::new();
+    io::stdin().lock().read_line(&mut typed).map_err(|error| Failure::io("cannot read the answer", &error))?;
+    Ok(typed.trim().to_owned())
+}
+
+fn show_plan(plan: &Plan, format: Format) -> Result<(), Failure> {
+    match format {
+        Format::Text => output::print(&present::plan(plan)),
+        Format::Json => output::json(plan),
+    }
+}
+
+#[derive(Serialize)]
+struct Json<'a> {
+    plan: &'a Plan,
+    #[serde(flatten)]
+    outcome: &'a Outcome,
+}
+
+fn show_outcome(plan: &Plan, outcome: &Outcome, format: Format) -> Result<(), Failure> {
+    match format {
+        Format::Text => output::print(&format!("\n{}\n", words(plan, outcome))),
+        Format::Json => output::json(&Json { plan, outcome }),
+    }
+}
+
+fn words(plan: &Plan, outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Done { state, unrecorded } => {
+            let unrecorded = unrecorded.as_ref().map(|why| format!("; not in the journal: {why}")).unwrap_or_default();
+            format!("done: {} is {}{unrecorded}", plan.confirm, state.in_words())
+        }
+        Outcome::AlreadySo { state } => format!("nothing to do: {} is {}", plan.confirm, state.in_words()),
+        Outcome::Refused { why } => format!("refused, nothing was changed: {why}"),
+        Outcome::Unknown { why } => format!("unknown whether it happened: {why}"),
+    }
+}
+
+fn kind(outcome: &Outcome) -> OutcomeKind {
+    match outcome {
+        Outcome::Done { .. } | Outcome::AlreadySo { .. } => OutcomeKind::Done,
+        Outcome::Refused { .. } => OutcomeKind::Refused,
+        Outcome::Unknown { .. } => OutcomeKind::Unknown,
+    }
+}

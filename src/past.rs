@@ -1,0 +1,42 @@
+//! Opening a recording, and what it comes to under a rulebook.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use ::recorder::{OpenError, Recording};
+use ::rules::Rulebook;
+
+use crate::exit::{Code, Failure};
+use crate::incidents::{Judge, Judgement};
+use crate::output;
+
+/// Opens a recording.
+pub(crate) fn open(path: &Path) -> Result<Recording, Failure> {
+    Recording::open(path).map_err(|error| refused(&error))
+}
+
+/// Why a recording could not be opened, with the exit code that says so.
+pub(crate) fn refused(error: &OpenError) -> Failure {
+    let code = match error {
+        OpenError::Missing { .. } | OpenError::NoSegments { .. } => Code::NoInput,
+        OpenError::Denied { .. } => Code::Permission,
+        OpenError::Unreadable { .. } => Code::Io,
+        _ => Code::Data,
+    };
+    Failure::new(code, error)
+}
+
+/// The incidents of a recording. Damage is told on standard error; what was read before it is judged.
+pub(crate) fn judge(recording: &Recording, rulebook: Arc<Rulebook>) -> Judgement {
+    let mut judge = Judge::new(rulebook, None);
+    for frame in recording.frames() {
+        match frame {
+            Ok(frame) => judge.raw(frame),
+            Err(damage) => output::complain(&format!("gpudeck: {damage}; what was recorded before it is used")),
+        }
+    }
+    for damage in recording.unopened() {
+        output::complain(&format!("gpudeck: {damage}; the other segments are used"));
+    }
+    judge.finish()
+}

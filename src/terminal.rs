@@ -1,0 +1,173 @@
+//! The deck's runtime: keys in, pictures out. Nothing here waits for the node.
+//!
+//! The main thread owns the terminal and the [`tui::Model`]. It takes messages as they come, updates, and draws what has
+//! come to be, at most [`FRAMES_PER_SECOND`] times a second and inside a synchronized update, so that a slow line (SSH,
+//! tmux) sees whole pictures. Keys are read by a thread of their own; data comes from elsewhere through the [`Desk`].
+
+use std::io::{self, IsTerminal, stdout};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::Duration;
+
+use crossterm::event::{self, Event, KeyEventKind};
+use crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
+use crossterm::{execute, queue};
+use ratatui::DefaultTerminal;
+use tui::{Effect, Model, Msg};
+
+use crate::exit::{Code, Failure};
+
+/// The most pictures a second.
+const FRAMES_PER_SECOND: u64 = 20;
+
+/// How often the deck is told that time goes on.
+const TICK: Duration = Duration::from_millis(250);
+
+/// What reaches the main thread.
+#[derive(Debug)]
+pub(crate) enum Input {
+    /// For the deck.
+    Msg(Box<Msg>),
+    /// A signal asks us to leave.
+    Leave,
+}
+
+/// The main thread's letter box: who holds a clone can send to the deck.
+#[derive(Clone, Debug)]
+pub(crate) struct Desk(Sender<Input>);
+
+impl Desk {
+    /// A letter box and its other end.
+    pub(crate) fn open() -> (Self, Receiver<Input>) {
+        let (sender, inbox) = mpsc::channel();
+        (Self(sender), inbox)
+    }
+
+    /// Sends to the deck. False once it is gone.
+    pub(crate) fn send(&self, msg: Msg) -> bool {
+        self.0.send(Input::Msg(Box::new(msg))).is_ok()
+    }
+
+    /// Asks the deck to leave.
+    pub(crate) fn leave(&self) {
+        // A deck that is gone has already left.
+        let _gone = self.0.send(Input::Leave);
+    }
+}
+
+/// Whether there is somebody to look at a deck.
+pub(crate) fn is_there() -> bool {
+    io::stdin().is_terminal() && io::stdout().is_terminal()
+}
+
+/// Refuses kindly where there is no terminal.
+pub(crate) fn required(instead: &str) -> Result<(), Failure> {
+    if is_there() {
+        return Ok(());
+    }
+    Err(Failure::new(Code::Unavailable, format!("the deck needs a terminal on standard input and output; {instead}")))
+}
+
+/// What this terminal can show: `NO_COLOR` and `TERM=dumb` are honoured.
+pub(crate) fn colours() -> tui::Colours {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let term = std::env::var("TERM").unwrap_or_default();
+    if set("NO_COLOR") || term == "dumb" { tui::Colours::None } else { tui::Colours::Sixteen }
+}
+
+/// Runs the deck until it quits; restores the terminal however it ends, after a panic too. `carry_out` is handed every
+/// effect that is not the terminal's own and must not block.
+pub(crate) fn drive(
+    mut model: Model,
+    desk: &Desk,
+    inbox: &Receiver<Input>,
+    mut carry_out: impl FnMut(Effect),
+) -> Result<(), Failure> {
+    let cannot = |error: io::Error| Failure::io("cannot use the terminal", &error);
+    let mut terminal = ratatui::try_init().map_err(cannot)?;
+    read_keys(desk.clone());
+    let ran = cycle(&mut terminal, &mut model, inbox, &mut carry_out);
+    let restored = ratatui::try_restore();
+    ran.and(restored).map_err(cannot)
+}
+
+fn cycle(
+    terminal: &mut DefaultTerminal,
+    model: &mut Model,
+    inbox: &Receiver<Input>,
+    carry_out: &mut impl FnMut(Effect),
+) -> io::Result<()> {
+    let size = terminal.size()?;
+    let mut effects = tui::update(model, Msg::Resize(size.width, size.height));
+    effects.extend(tui::update(model, Msg::Tick(engine::clock::now())));
+    let mut ticked = mono();
+    let mut drawn = 0;
+    loop {
+        for effect in effects.drain(..) {
+            match effect {
+                Effect::Quit => return Ok(()),
+                Effect::Redraw => terminal.clear()?,
+                other => carry_out(other),
+            }
+        }
+        let pause = nanos(Duration::from_secs(1)) / FRAMES_PER_SECOND;
+        if mono().saturating_sub(drawn) >= pause {
+            draw(terminal, model)?;
+            drawn = mono();
+        }
+        let next = (ticked + nanos(TICK)).min(drawn + pause).saturating_sub(mono());
+        match inbox.recv_timeout(Duration::from_nanos(next.max(1_000_000))) {
+            Ok(Input::Msg(msg)) => {
+                effects.extend(tui::update(model, *msg));
+                // What has come meanwhile belongs into the same picture.
+                while let Ok(input) = inbox.try_recv() {
+                    match input {
+                        Input::Msg(msg) => effects.extend(tui::update(model, *msg)),
+                        Input::Leave => return Ok(()),
+                    }
+                    if effects.len() > 64 {
+                        break;
+                    }
+                }
+            }
+            Ok(Input::Leave) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if mono().saturating_sub(ticked) >= nanos(TICK) {
+            ticked = mono();
+            effects.extend(tui::update(model, Msg::Tick(engine::clock::now())));
+        }
+    }
+}
+
+fn draw(terminal: &mut DefaultTerminal, model: &Model) -> io::Result<()> {
+    queue!(stdout(), BeginSynchronizedUpdate)?;
+    terminal.draw(|frame| tui::view(model, frame))?;
+    execute!(stdout(), EndSynchronizedUpdate)
+}
+
+fn read_keys(desk: Desk) {
+    thread::spawn(move || {
+        while let Ok(event) = event::read() {
+            let msg = match event {
+                Event::Key(key) if key.kind != KeyEventKind::Release => Msg::Key(key),
+                Event::Paste(text) => Msg::Paste(text),
+                Event::Resize(width, height) => Msg::Resize(width, height),
+                _ => continue,
+            };
+            if !desk.send(msg) {
+                return;
+            }
+        }
+        // The terminal is gone (the line dropped): so are we.
+        desk.leave();
+    });
+}
+
+fn mono() -> u64 {
+    engine::clock::now().mono_ns.unwrap_or(0)
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

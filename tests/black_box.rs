@@ -1,0 +1,155 @@
+//! The recorder as it is used: killed, hung, written to by strangers.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use testbed::{Deck, Sysroot, is_root, mono_ns, wait_until};
+
+const EIGHT: &str = "[gpus]\ncount = 8\nmodel = \"H100 SXM5 80GB\"\nload = \"training\"\n";
+
+fn info(path: &Path) -> Value {
+    Deck::new(["info", "--format", "json"]).arg(path).json()
+}
+
+fn exported(path: &Path) -> Vec<Value> {
+    let output = Deck::new(["export", "--to", "jsonl"]).arg(path).output();
+    assert!(output.status.success());
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn a_recording_killed_at_any_moment_opens_and_lacks_at_most_the_last_second() {
+    let node = Sysroot::hgx("killed");
+    let directory = tempfile::tempdir().unwrap();
+    for round in 0..3u64 {
+        let out = directory.path().join(format!("{round}.gdk"));
+        let run = Deck::new(["record", "--for", "20s", "--out"]).arg(&out).root(node.root()).driver(EIGHT).start();
+        // Somewhere between three and six seconds, at another fraction of a tick each time.
+        std::thread::sleep(Duration::from_millis(3_000 + mono_ns() % 3_000));
+        let killed = mono_ns();
+        run.signal(Signal::KILL);
+        run.finish(Duration::from_secs(5));
+        let lines = exported(&out);
+        let last = |entity: &str| {
+            let of = lines.iter().filter(|line| line["entity"].as_str().is_some_and(|name| name.starts_with(entity)));
+            of.filter_map(|line| line["mono_ns"].as_u64()).max().unwrap_or(0)
+        };
+        let missing = killed.saturating_sub(last("gpu:"));
+        assert!(missing < 1_300_000_000, "round {round}: the last {} ms are missing", missing / 1_000_000);
+        let gpus: std::collections::BTreeSet<&str> =
+            lines.iter().filter_map(|line| line["entity"].as_str()).filter(|name| name.starts_with("gpu:")).collect();
+        assert_eq!(gpus.len(), 8);
+        assert_eq!(info(&out)["clean_close"], false);
+    }
+}
+
+#[test]
+fn a_line_that_user_space_wrote_is_recorded_as_injected_and_never_acted_on() {
+    if !is_root() {
+        eprintln!("skipped: writing to /dev/kmsg needs root");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("injected.gdk");
+    let run = Deck::new(["record", "--for", "6s", "--out"]).arg(&out).driver(EIGHT).start();
+    assert!(wait_until(Duration::from_secs(5), || out.exists()));
+    std::thread::sleep(Duration::from_millis(2_500));
+    // The process number makes the line ours: the log is the whole machine's.
+    let nonce = std::process::id();
+    let line = format!("<3>NVRM: Xid (PCI:0000:4f:00): 79, pid={nonce}, name=nonce, GPU has fallen off the bus.\n");
+    OpenOptions::new().write(true).open("/dev/kmsg").unwrap().write_all(line.as_bytes()).unwrap();
+    run.finish(Duration::from_secs(20));
+    let ours = |line: &&Value| line["text"].as_str().is_some_and(|text| text.contains(&format!("pid={nonce}")));
+    let lines = exported(&out);
+    let recorded = lines.iter().find(ours).unwrap_or_else(|| panic!("the line is not in the recording"));
+    assert_eq!(recorded["injected"], true, "{recorded}");
+    let diagnosed = Deck::new(["diagnose", "--format", "json"]).arg(&out).json();
+    for incident in diagnosed["incidents"].as_array().unwrap() {
+        assert_ne!(incident["root"]["code"], 79, "an injected line was acted on: {incident}");
+    }
+}
+
+const XID_79: &str = "NVRM: Xid (PCI:0000:61:00): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus.";
+
+fn is_a_sound_incident(diagnosed: &Value) {
+    let incident = &diagnosed["incidents"][0];
+    assert_eq!(incident["root"]["kind"], "xid", "{diagnosed:#}");
+    assert_eq!(incident["root"]["code"], 79);
+    assert_eq!(incident["root"]["pci"], "0000:61:00.0");
+    assert_eq!(incident["severity"], "fatal");
+    assert_eq!(incident["class"], "bus");
+    let actions: Vec<&str> =
+        incident["advice"].as_array().unwrap().iter().filter_map(|advice| advice["action"].as_str()).collect();
+    assert_eq!(actions.first(), Some(&"reboot_node"), "{actions:?}");
+    assert!(incident["evidence"].as_array().unwrap().iter().any(|evidence| evidence["text"] == XID_79));
+}
+
+#[test]
+fn the_kernels_own_line_in_a_tree_is_an_incident() {
+    let node = Sysroot::hgx("tree");
+    node.kernel_says(3, XID_79);
+    let checked = Deck::new(["check", "--format", "json"]).root(node.root()).driver(EIGHT).output();
+    assert_eq!(checked.status.code(), Some(2), "{}", String::from_utf8_lossy(&checked.stdout));
+    let json: Value = serde_json::from_slice(&checked.stdout).unwrap();
+    assert_eq!(json["verdict"], "critical");
+    is_a_sound_incident(&json);
+}
+
+#[test]
+fn the_same_line_from_user_space_in_a_tree_is_none() {
+    let node = Sysroot::hgx("tree");
+    node.user_says(3, XID_79);
+    let json = Deck::new(["check", "--format", "json"]).root(node.root()).driver(EIGHT).json();
+    for incident in json["incidents"].as_array().unwrap() {
+        assert_ne!(incident["root"]["code"], 79, "{incident}");
+    }
+}
+
+#[test]
+fn the_same_line_in_a_log_file_is_an_incident() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("dmesg.txt");
+    std::fs::write(&log, format!("[ 6781.541779] {XID_79}\n")).unwrap();
+    is_a_sound_incident(&Deck::new(["diagnose", "--format", "json"]).arg(&log).json());
+    let from_stdin = Deck::new(["diagnose", "-", "--format", "json"]).input(&log).json();
+    is_a_sound_incident(&from_stdin);
+}
+
+#[test]
+fn a_driver_call_that_never_returns_is_an_incident_and_holds_nothing_up() {
+    let node = Sysroot::hgx("hung");
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("hung.gdk");
+    let scenario = format!("{EIGHT}\n[[fault]]\nat = 4.0\nfor = 40.0\ngpu = 3\nkind = \"hang\"\ncall = \"*\"\n");
+    let run = Deck::new(["record", "--for", "14s", "--out"]).arg(&out).root(node.root()).driver(&scenario).start();
+    run.finish(Duration::from_secs(25));
+    let lines = exported(&out);
+    let ticks = |gpu: &str| {
+        let of = lines
+            .iter()
+            .filter(|line| line["entity"] == gpu && line["metric"] == "gpu.power" && line["value"].is_number());
+        of.count()
+    };
+    let gpus: std::collections::BTreeSet<&str> =
+        lines.iter().filter_map(|line| line["entity"].as_str()).filter(|name| name.starts_with("gpu:")).collect();
+    let stuck: Vec<&&str> = gpus.iter().filter(|gpu| ticks(gpu) < 8).collect();
+    assert_eq!(
+        stuck.len(),
+        1,
+        "one is stuck, the others lose no tick: {:?}",
+        gpus.iter().map(|g| ticks(g)).collect::<Vec<_>>()
+    );
+    let diagnosed = Deck::new(["diagnose", "--format", "json"]).arg(&out).json();
+    let incident = &diagnosed["incidents"][0];
+    assert_eq!(incident["root"]["entity"], **stuck[0], "{diagnosed:#}");
+    assert!(incident["root"]["rule"].as_str().unwrap().contains("stuck"), "{incident:#}");
+    let evidence = incident["evidence"].to_string();
+    assert!(evidence.contains("nvmlDevice"), "which call: {evidence}");
+}

@@ -1,0 +1,99 @@
+//! The deck in a real terminal.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
+
+use std::path::Path;
+use std::time::Duration;
+
+use testbed::{Deck, Screen, Sysroot, mono_ns, wait_until};
+
+const SOON: Duration = Duration::from_secs(15);
+
+fn eight(fault: &str) -> String {
+    format!("[gpus]\ncount = 8\nmodel = \"H100 SXM5 80GB\"\nload = \"training\"\n{fault}")
+}
+
+fn leaves_at_once(screen: &mut Screen) {
+    let pressed = mono_ns();
+    screen.press("q");
+    let status = screen.wait_for_end(Duration::from_secs(3));
+    let took = (mono_ns() - pressed) / 1_000_000;
+    assert!(status.success(), "{status:?}");
+    assert!(took < 1_500, "`q` took {took} ms");
+    assert!(
+        wait_until(Duration::from_secs(1), || !screen.alternate() && !screen.cursor_hidden()),
+        "the terminal is restored"
+    );
+}
+
+#[test]
+fn the_deck_shows_the_node_and_leaves_the_terminal_as_it_was() {
+    let node = Sysroot::hgx("gpu-node-07");
+    let mut screen = Screen::open(Deck::new::<[&str; 0], &str>([]).root(node.root()).driver(&eight("")), 120, 36);
+    screen.wait_for("gpu-node-07", SOON);
+    screen.wait_for("LIVE", SOON);
+    screen.wait_for("W", SOON);
+    assert!(screen.alternate());
+    screen.press("?");
+    screen.wait_for("quit", SOON);
+    screen.press("\x1b");
+    leaves_at_once(&mut screen);
+}
+
+#[test]
+fn a_stuck_driver_call_freezes_one_gpu_and_nothing_else() {
+    let node = Sysroot::hgx("gpu-node-07");
+    let scenario = eight("[[fault]]\nat = 5.0\nfor = 60.0\ngpu = 3\nkind = \"hang\"\ncall = \"*\"\n");
+    let mut screen = Screen::open(Deck::new::<[&str; 0], &str>([]).root(node.root()).driver(&scenario), 160, 48);
+    screen.wait_for("LIVE", SOON);
+    // Which one, since when, in which call, and that it is an incident.
+    screen.wait_for("stuck", Duration::from_secs(20));
+    screen.wait_for("nvmlDevice", SOON);
+    // The others go on: the screen keeps changing from second to second.
+    let mut changes = 0;
+    let mut before = screen.text();
+    for _ in 0..12 {
+        std::thread::sleep(Duration::from_millis(500));
+        let now = screen.text();
+        changes += u32::from(now != before);
+        before = now;
+    }
+    assert!(changes >= 8, "the deck changed only {changes} times in 6 s:\n{before}");
+    leaves_at_once(&mut screen);
+}
+
+#[test]
+fn a_recording_is_shown_like_a_node_and_its_incident_is_one_key_away() {
+    let recording = Path::new(env!("CARGO_MANIFEST_DIR")).join("replay-fixtures/xid79-fell-off/recording.gdk");
+    let mut screen = Screen::open(Deck::new(["replay"]).arg(&recording), 120, 36);
+    screen.wait_for("REPLAY", SOON);
+    screen.wait_for("Xid 79", SOON);
+    screen.press("i");
+    screen.wait_for("fallen off the bus", SOON);
+    screen.press("\x1b");
+    leaves_at_once(&mut screen);
+}
+
+#[test]
+fn a_terminal_of_any_size_is_used() {
+    for (columns, rows) in [(80, 24), (60, 16), (40, 10), (200, 50)] {
+        let mut screen = Screen::open(Deck::new(["demo"]), columns, rows);
+        assert!(wait_until(SOON, || screen.alternate() && !screen.text().trim().is_empty()));
+        leaves_at_once(&mut screen);
+    }
+}
+
+#[test]
+fn being_told_to_end_restores_the_terminal() {
+    let mut screen = Screen::open(Deck::new(["demo"]), 100, 30);
+    assert!(wait_until(SOON, || screen.alternate()));
+    // SIGTERM takes the live deck's way out; a replay ends by the default action or by ours, never with a raw terminal.
+    let node = Sysroot::hgx("gpu-node-07");
+    let mut live = Screen::open(Deck::new::<[&str; 0], &str>([]).root(node.root()).driver(&eight("")), 100, 30);
+    live.wait_for("LIVE", SOON);
+    let pid = rustix::process::Pid::from_raw(i32::try_from(live.pid()).unwrap()).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    live.wait_for_end(Duration::from_secs(3));
+    assert!(wait_until(Duration::from_secs(1), || !live.alternate()));
+    leaves_at_once(&mut screen);
+}
