@@ -8,7 +8,7 @@ use std::io::stdout;
 use crossterm::event::{self, Event as Input};
 use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 use crossterm::{execute, terminal};
-use tui::{Effect, Msg};
+use tui::{Colours, Effect, Features, Mode, Msg};
 
 #[path = "../tests/synthetic/mod.rs"]
 mod synthetic;
@@ -26,9 +26,15 @@ fn main() -> std::io::Result<()> {
         _ => Scene::of(gpus),
     };
     let (width, height) = terminal::size()?;
-    let mut deck =
-        if name == "replay" { Deck::replay(&scene, width, height) } else { Deck::live(&scene, width, height) };
-    for keys in arguments.get(2).into_iter() {
+    let variable = |name: &str| std::env::var(name).ok();
+    let (no_color, colorterm, term) = (variable("NO_COLOR"), variable("COLORTERM"), variable("TERM"));
+    let colours = Colours::from_environment(no_color.as_deref(), colorterm.as_deref(), term.as_deref());
+    let mode = match name {
+        "replay" => Mode::Replay { title: "incident.gdk".into() },
+        _ => Mode::Live { source: "this node".into() },
+    };
+    let mut deck = Deck::new(mode, &scene, Features { colours, ..Features::default() }, width, height);
+    if let Some(keys) = arguments.get(2) {
         deck.keys(keys);
     }
     if deck.others.iter().any(|effect| matches!(effect, Effect::MakePlan { .. })) {

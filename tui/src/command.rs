@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use crate::cursor::{Motion, SPEEDS};
+use crate::dialog::Focus;
 use crate::layer::{Layer, Screen};
 use crate::model::Model;
 
@@ -140,7 +141,7 @@ use Key::{Char, Code, With};
 /// Every command, in the order of the footer within each group.
 pub(crate) const TABLE: &[Binding] = bindings! {
     QuitNow [With(KeyModifiers::CONTROL, KeyCode::Char('c'))] "Ctrl-C" "" Always "quit, whatever is open";
-    Open [Code(KeyCode::Enter)] "Enter" "open" Here "open what is selected: the GPU, the moment of the event, the button";
+    Open [Code(KeyCode::Enter)] "Enter" "open" Here "open what is selected; press the button";
     Drain [Char('d')] "d" "drain" Here "plan a drain of the node that answers the selected incident";
     Filter [Char('/')] "/" "filter" Here "show only events that hold a text";
     Explain [Char('?')] "?" "explain" Here "what the selected metric means";
@@ -194,8 +195,16 @@ pub(crate) fn availability(model: &Model, command: Command) -> Availability {
     use Availability::{Disabled, Elsewhere, Now};
     let top = model.top();
     let because = |holds: bool, why: &'static str| if holds { Now } else { Disabled(Cow::Borrowed(why)) };
+    // While text is typed, letters are text.
+    let typing = match top {
+        Layer::Mark(_) | Layer::Filter(_) => true,
+        Layer::Confirm(confirm) => confirm.focus == Focus::Typing,
+        _ => false,
+    };
     match command {
-        Command::Quit | Command::QuitNow | Command::Redraw => Now,
+        Command::QuitNow => Now,
+        Command::Quit | Command::Redraw | Command::Help if typing => Elsewhere,
+        Command::Quit | Command::Redraw => Now,
         Command::Help => {
             if matches!(top, Layer::Help(_)) {
                 Elsewhere
@@ -211,7 +220,7 @@ pub(crate) fn availability(model: &Model, command: Command) -> Availability {
             }
         }
         Command::Mark => match top {
-            Layer::Mark(_) | Layer::Confirm(_) => Elsewhere,
+            Layer::Mark(_) | Layer::Filter(_) | Layer::Confirm(_) => Elsewhere,
             _ if model.live() => Now,
             _ => Disabled("a recording is not changed".into()),
         },
@@ -292,6 +301,8 @@ pub(crate) fn neighbour(model: &Model, forward: bool) -> Option<u64> {
 /// The word for pausing or playing, as the cursor moves now.
 pub(crate) fn short_of(model: &Model, binding: &Binding) -> &'static str {
     match (binding.command, model.cursor.motion) {
+        (Command::Open, _) if matches!(model.top(), Layer::Confirm(_)) => "press",
+        (Command::Open, _) if model.top().screen().is_none() => "close",
         (Command::PlayPause, Motion::Resting) => "play",
         (Command::PlayPause, _) => "pause",
         (Command::ToEnd, _) if !model.live() => "end",

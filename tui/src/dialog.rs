@@ -109,7 +109,7 @@ impl Confirm {
         }
         let obstacles = self.plan.obstacles().count();
         if obstacles > 0 {
-            return Some(format!("{obstacles} of its preconditions do not hold or could not be found out"));
+            return Some(format!("not now: {obstacles} of what it needs is not given"));
         }
         let age = now.axis_ns().saturating_sub(self.plan.made.axis_ns()) / model::time::NS_PER_S;
         if age > self.plan.expires_after_s {

@@ -151,6 +151,12 @@ impl Look {
         }
     }
 
+    /// The colour that the terminal's own text takes where it is selected: a dark ground needs a light one, whatever the
+    /// terminal's is.
+    pub fn text_on_selected(self) -> Option<Color> {
+        (self.colours == Colours::Many).then_some(Color::Indexed(255))
+    }
+
     /// A word on a coloured ground.
     pub fn chip(self, tone: Tone) -> Style {
         self.style(tone).add_modifier(Modifier::REVERSED | Modifier::BOLD)

@@ -2,7 +2,7 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
-use ratatui::style::Style;
+use ratatui::style::{Color, Style};
 use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthStr;
 
@@ -107,9 +107,17 @@ pub(crate) fn heading(buffer: &mut Buffer, area: Rect, look: Look, title: &str, 
     }
 }
 
-/// Lays a style over a whole area.
-pub(crate) fn overlay(buffer: &mut Buffer, area: Rect, style: Style) {
-    buffer.set_style(area.intersection(buffer.area), style);
+/// Shows an area as selected.
+pub(crate) fn select(buffer: &mut Buffer, area: Rect, look: Look) {
+    let area = area.intersection(buffer.area);
+    for (x, y) in area.positions().map(Into::into) {
+        if let (Some(cell), Some(colour)) = (buffer.cell_mut((x, y)), look.text_on_selected())
+            && cell.fg == Color::Reset
+        {
+            cell.fg = colour;
+        }
+    }
+    buffer.set_style(area, look.selected());
 }
 
 /// Makes an area empty.

@@ -29,18 +29,26 @@ pub(crate) struct Want {
     pub(crate) to: u64,
     /// In how many buckets.
     pub(crate) buckets: usize,
+    /// At which second of the cursor: the last bucket fills up while the window stays.
+    pub(crate) second: u64,
 }
 
 impl Want {
     /// Series over a window whose edges lie on whole buckets, so that curves do not shimmer as time goes on; no bucket
     /// is shorter than a second, the pace of the probes.
-    pub(crate) fn new(mut series: Vec<SeriesKey>, window: Window, buckets: usize) -> Self {
+    pub(crate) fn new(mut series: Vec<SeriesKey>, window: Window, buckets: usize, place: u64) -> Self {
         series.truncate(MOST_SERIES);
         let most = usize::try_from(window.length() / SECOND).unwrap_or(usize::MAX);
         let buckets = buckets.min(most).clamp(1, 2_000);
         let width = (window.length() / u64::try_from(buckets).unwrap_or(1)).max(1);
         let to = window.to.div_ceil(width).saturating_mul(width);
-        Self { series, from: to.saturating_sub(width.saturating_mul(u64::try_from(buckets).unwrap_or(1))), to, buckets }
+        Self {
+            series,
+            second: place / SECOND,
+            from: to.saturating_sub(width.saturating_mul(u64::try_from(buckets).unwrap_or(1))),
+            to,
+            buckets,
+        }
     }
 }
 
@@ -92,6 +100,7 @@ pub(crate) struct Questions {
     state_asked: Option<(u64, u64)>,
     events_held: Option<(u64, u64)>,
     events_asked: Option<((u64, u64), u64)>,
+    events_at: u64,
     next_id: u64,
 }
 
@@ -136,12 +145,11 @@ fn events_due(model: &mut Model, now: u64, pace: u64) -> Option<Question> {
     let window = model.cursor.window();
     let want = (window.from, window.to.max(model.cursor.end()).min(window.to.saturating_add(SECOND)));
     let asked = &mut model.asked;
-    if asked.events_held == Some(want) {
+    let waiting = asked.events_asked.is_some_and(|(_, since)| now.saturating_sub(since) < PATIENCE);
+    if asked.events_held == Some(want) || waiting || now.saturating_sub(asked.events_at) < pace {
         return None;
     }
-    if asked.events_asked.is_some_and(|(_, since)| now.saturating_sub(since) < pace.max(SECOND / 4)) {
-        return None;
-    }
+    asked.events_at = now;
     asked.events_asked = Some((want, now));
     Some(Question::Events { window: Window { from: want.0, to: want.1.saturating_add(1) }, most: MOST_EVENTS })
 }
@@ -161,7 +169,7 @@ pub(crate) fn take(model: &mut Model, answer: Answer) {
             model.asked.activity.take(id, &strips);
         }
         Answer::Events(events) => {
-            model.asked.events_held = model.asked.events_asked.map(|(want, _)| want);
+            model.asked.events_held = model.asked.events_asked.take().map(|(want, _)| want);
             model.events = events;
         }
         Answer::Failed(why) => {
@@ -172,7 +180,7 @@ pub(crate) fn take(model: &mut Model, answer: Answer) {
                     channel.held = want;
                 }
             }
-            model.asked.events_held = model.asked.events_asked.map(|(want, _)| want);
+            model.asked.events_held = model.asked.events_asked.take().map(|(want, _)| want).or(model.asked.events_held);
             model.notice = Some((format!("the history cannot tell: {}", model::text::clean(&why, 160)), model.now));
         }
     }

@@ -118,7 +118,7 @@ pub(crate) fn draw(
             paint::put(buffer, paint::row(body, y + 1), look, beneath);
         }
         if selected == Some(place) {
-            paint::overlay(buffer, line, look.selected());
+            paint::select(buffer, line, look);
         }
         y = y.saturating_add(row.height());
     }

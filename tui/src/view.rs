@@ -129,7 +129,7 @@ pub(crate) fn curves_wanted(model: &Model) -> Want {
         Layer::Overview(_) => (overview::series(state, body), trail, overview::curve_columns(state, body)),
         _ => return Want::default(),
     };
-    Want::new(series, window, usize::from(columns) * 2)
+    Want::new(series, window, usize::from(columns) * 2, place)
 }
 
 /// The series that the time strip draws: how busy the GPUs were, or the host where there are none.
@@ -139,7 +139,7 @@ pub(crate) fn activity_wanted(model: &Model) -> Want {
     if strip.height == 0 {
         return Want::default();
     }
-    Want::new(time_strip::series(state), model.cursor.window(), usize::from(strip.width))
+    Want::new(time_strip::series(state), model.cursor.window(), usize::from(strip.width), model.cursor.end())
 }
 
 /// How many lines the list on top has.

@@ -57,7 +57,6 @@ const COLUMNS: &[Column] = &[
     Column::left("", 1, 0),
     Column::left("kind", 13, 1),
     Column::left("where", 12, 2),
-    Column::left("", 9, 3),
     Column::left("text", 20, 0).growing(),
 ];
 
@@ -110,8 +109,8 @@ fn row(model: &Model, event: &Event) -> Row {
     let (shape, tone) = level.map_or(("·", Tone::Faint), |level| (shape_of(level), tone_of(level)));
     let fade = |tone| if later { Tone::Faint } else { tone };
     let source = match (event.injected(), event.backlog) {
-        (true, _) => "injected",
-        (_, true) => "backlog",
+        (true, _) => "injected ",
+        (_, true) => "backlog ",
         _ => "",
     };
     let title = event.verdict.as_ref().and_then(|verdict| verdict.title.as_ref());
@@ -126,8 +125,11 @@ fn row(model: &Model, event: &Event) -> Row {
                 event.entity.as_ref().map_or_else(String::new, |entity| model.label(entity)),
                 fade(Tone::Text),
             )],
-            vec![Word::new(source, fade(Tone::Odd))],
-            vec![Word::new(title, fade(Tone::Strong)), Word::new(text.display(300), fade(Tone::Text))],
+            vec![
+                Word::new(source, fade(Tone::Odd)),
+                Word::new(title, fade(Tone::Strong)),
+                Word::new(text.display(300), fade(Tone::Text)),
+            ],
         ],
         ..Row::default()
     }

@@ -31,15 +31,15 @@ pub(super) fn render(frame: &mut Frame, area: Rect, model: &Model) {
 
 fn keys(model: &Model, room: u16) -> Vec<Word> {
     let always = [(Command::Help, "help"), (Command::Quit, "quit")];
-    let mut tail = Vec::new();
-    for binding in TABLE {
-        if let Some((_, word)) = always.iter().find(|(command, _)| *command == binding.command)
-            && command::availability(model, binding.command) == Availability::Now
-        {
-            let key = if binding.command == Command::Help { "h" } else { binding.shown };
-            tail.extend([Word::new(key.to_owned(), Tone::Accent), Word::new(format!(" {word}  "), Tone::Label)]);
-        }
-    }
+    let now = |command| command::availability(model, command) == Availability::Now;
+    // While letters are text, one key still quits.
+    let last = if now(Command::Quit) { ("q", "quit") } else { ("Ctrl-C", "quit") };
+    let help = now(Command::Help).then_some(("h", "help"));
+    let tail: Vec<Word> = help
+        .into_iter()
+        .chain([last])
+        .flat_map(|(key, word)| [Word::new(key, Tone::Accent), Word::new(format!(" {word}  "), Tone::Label)])
+        .collect();
     let length = |words: &[Word]| words.iter().map(|word| paint::width(&word.text)).sum::<u16>();
     let mut left = room.saturating_sub(length(&tail));
     let mut words = Vec::new();

@@ -142,7 +142,7 @@ fn list(frame: &mut Frame, area: Rect, model: &Model, state: &NodeState, gpu: &E
         let place = paint::row(area, y);
         paint::put(frame.buffer_mut(), place, model.look, line);
         if *chosen {
-            paint::overlay(frame.buffer_mut(), place, model.look.selected());
+            paint::select(frame.buffer_mut(), place, model.look);
         }
     }
 }
@@ -161,7 +161,8 @@ fn metric_line(model: &Model, state: &NodeState, gpu: &Entity, name: &MetricName
     if curved(metric) && left >= 6 {
         let strip = model.curve(&key);
         words.push(Word::new(" ", Tone::Text));
-        words.extend(plot::spark(strip, left.min(40), range(metric, strip), Tone::Shade));
+        let (low, high) = range(metric, strip);
+        words.extend(plot::spark(strip, left.min(40), (low, high * 1.2), Tone::Shade));
     }
     words
 }

@@ -30,7 +30,7 @@ pub(super) fn render(frame: &mut Frame, area: Rect, model: &Model, gpus: &[Gpu<'
         let cell = paint::first(paint::after(paint::row(area, row), from), width);
         paint::put(frame.buffer_mut(), cell, model.look, &glance(model, gpu));
         if selected == Some(usize::from(place)) {
-            paint::overlay(frame.buffer_mut(), cell, model.look.selected());
+            paint::select(frame.buffer_mut(), cell, model.look);
         }
     }
     u16::try_from(gpus.len()).unwrap_or(u16::MAX).div_ceil(columns).min(area.height)

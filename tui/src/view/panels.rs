@@ -129,10 +129,11 @@ fn number(value: &Value) -> String {
 fn storage_panel(model: &Model, state: &NodeState) -> Panel {
     let mounts = storage::mounts(state);
     let well = mounts.iter().filter(|mount| state.text(mount, metrics::FUSE_STATE) == Some("ok")).count();
+    let widest = mounts.iter().map(|mount| model.label(mount).chars().count()).max().unwrap_or(0).min(12);
     let line = |mount: &Entity| {
         let get = |metric| reading(state, mount, metric);
         let mut words = vec![
-            Word::new(format!("{:12} ", paint::clip(&model.label(mount), 12)), Tone::Text),
+            Word::new(format!("{:widest$} ", paint::clip(&model.label(mount), 12)), Tone::Text),
             storage::state_word(get(metrics::FUSE_STATE).as_ref()),
         ];
         if let Some(ratio) = get(metrics::FUSE_HIT_RATIO) {
@@ -162,13 +163,13 @@ fn host_panel(model: &Model, state: &NodeState) -> Panel {
     let meter = |title: &str, metric: &'static model::Metric| {
         let tone = if share(metric).is_some_and(|share| share > 0.9) { Tone::Warning } else { Tone::Plot };
         let mut words = vec![label(&format!("{title:4}"))];
-        words.extend(plot::bar(share(metric), 8, tone));
+        words.extend(plot::bar(share(metric), 7, tone));
         let shown = value(metric);
         words.push(Word::new(format!(" {:<7}", shown.text), shown.tone));
         words
     };
     let mut cpu = meter("cpu", metrics::HOST_CPU);
-    cpu.extend([label("load "), value(metrics::HOST_LOAD1), label("  iowait "), value(metrics::HOST_IOWAIT)]);
+    cpu.extend([label("load "), value(metrics::HOST_LOAD1), label(" iow "), value(metrics::HOST_IOWAIT)]);
     let mut memory = meter("mem", metrics::HOST_MEM_USED);
     memory.extend([label("of "), value(metrics::HOST_MEM_TOTAL)]);
     let mut shm = meter("shm", metrics::HOST_SHM_PERCENT);
@@ -188,14 +189,14 @@ fn host_panel(model: &Model, state: &NodeState) -> Panel {
     ];
     let retransmits = model.rate(&Entity::Node, metrics::HOST_TCP_RETRANSMITS);
     let tcp = vec![
-        label("tcp retrans "),
+        label("retrans "),
         Word::new(
             retransmits.map_or_else(|| words::NOTHING.to_owned(), |rate| format!("{}/s", words::brief(rate))),
             Tone::Text,
         ),
         label(" · D state "),
         value(metrics::HOST_BLOCKED),
-        label(" · oom kills "),
+        label(" · oom "),
         value(metrics::HOST_OOM_KILLS),
     ];
     let note = get(metrics::HOST_UPTIME).map_or_else(String::new, |up| {

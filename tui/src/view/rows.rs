@@ -100,7 +100,7 @@ fn curves(model: &Model, gpu: &Gpu<'_>, width: u16) -> Vec<Word> {
     for (title, metric, range) in plots {
         let strip = model.curve(&SeriesKey::new(gpu.entity.clone(), metric));
         line.push(Word::new(format!("{title:4} "), Tone::Faint));
-        line.extend(plot::spark(strip, each, range, Tone::Plot));
+        line.extend(plot::spark(strip, each, range, Tone::Shade));
         line.push(Word::new(" ", Tone::Text));
     }
     line

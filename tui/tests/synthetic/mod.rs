@@ -40,6 +40,8 @@ pub fn at(second: u64) -> Stamp {
 pub struct Scene {
     pub gpus: usize,
     pub seconds: u64,
+    /// Seconds from reading to reading.
+    pub step: usize,
     /// GPU and second.
     pub lost: Option<(usize, u64)>,
     pub stuck: Option<(usize, u64)>,
@@ -55,6 +57,7 @@ impl Default for Scene {
         Self {
             gpus: 8,
             seconds: 600,
+            step: 1,
             lost: None,
             stuck: None,
             driver: true,
@@ -356,7 +359,9 @@ fn kernel_log(scene: &Scene, t: u64) -> Draft {
         dictionary: Vec::new(),
         line: None,
     };
-    if scene.lost.is_some_and(|(_, since)| since == t) {
+    // Everything since the last reading.
+    let due = |second: u64| second <= t && second + scene.step as u64 > t;
+    if scene.lost.is_some_and(|(_, since)| due(since)) {
         let mut event = Event::new(at(t), "xid").about(gpu(3.min(scene.gpus - 1))).with("code", 79u32);
         event.record =
             Some(line("NVRM: Xid (PCI:0000:3a:00): 79, pid=41203, name=python, GPU has fallen off the bus.", 0));
@@ -364,24 +369,25 @@ fn kernel_log(scene: &Scene, t: u64) -> Draft {
         event.verdict = Some(Verdict { level: Severity::Fatal, action: Action::DrainReset, title });
         draft.events.push(event);
     }
-    if t == 130 {
+    if due(130) {
         let mut event = Event::new(at(t), "mlx5").about(Entity::RdmaPort("mlx5_2".into(), 1));
         event.record = Some(line("mlx5_core 0000:2a:00.0: Port module event: module 0, Cable unplugged", 0));
         event.verdict = Some(Verdict { level: Severity::Warning, action: Action::CheckLink, title: None });
         draft.events.push(event);
     }
-    if t == 350 {
+    if due(350) {
         let mut event = Event::new(at(t), "kernel_line");
         event.record = Some(line("harmless \u{1b}[31mred\u{1b}[0m \u{202e}txt", 1));
         draft.events.push(event);
     }
-    if t == 400 {
+    if due(400) {
         draft.events.push(Event::new(at(t), "mark").about(Entity::Node).with("text", "swapped the cable of mlx5_2"));
     }
     draft
 }
 
 /// The past of a scene.
+#[derive(Clone)]
 pub struct Past {
     pub timeline: Timeline,
     pub state: NodeState,
@@ -391,7 +397,7 @@ pub struct Past {
 pub fn past(scene: &Scene) -> Past {
     let mut timeline = Timeline::new(24 * 3600 * S, 8 * S, 10_000);
     let (mut state, mut dictionary) = (NodeState::default(), Dictionary::default());
-    for t in 0..=scene.seconds {
+    for t in (0..=scene.seconds).step_by(scene.step) {
         if scene.gap.is_some_and(|(from, to)| (from..to).contains(&t)) {
             continue;
         }
@@ -597,7 +603,11 @@ impl Deck {
     }
 
     pub fn new(mode: Mode, scene: &Scene, features: Features, width: u16, height: u16) -> Self {
-        let past = past(scene);
+        Self::over(past(scene), mode, scene, features, width, height)
+    }
+
+    /// A deck over a past that was made before.
+    pub fn over(past: Past, mode: Mode, scene: &Scene, features: Features, width: u16, height: u16) -> Self {
         let live = matches!(mode, Mode::Live { .. });
         let (first, last) = (at(0), past.end);
         let mut deck = Self { model: Model::new(mode, features), past, others: Vec::new() };
