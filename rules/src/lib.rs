@@ -11,6 +11,7 @@
 mod builtin;
 mod error;
 mod evaluate;
+mod explain;
 pub mod lang;
 mod load;
 mod rule;

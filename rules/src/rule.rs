@@ -4,7 +4,7 @@
 use model::{Action, Class, Confidence, Entity, EntityKind, Field, Reading, Severity};
 
 use crate::lang::Checked;
-use crate::lang::check::MetricTable;
+use crate::lang::expr::MetricTable;
 use crate::vocabulary::EventKind;
 
 /// A rule's place in its rulebook.
@@ -138,6 +138,10 @@ pub struct RuleAdvice {
     pub with: Vec<RuleIx>,
     /// Left out when one of these rules is in the incident.
     pub without: Vec<RuleIx>,
+    /// `with` as written.
+    pub with_written: Vec<String>,
+    /// `without` as written.
+    pub without_written: Vec<String>,
 }
 
 /// What a rule's test expects.

@@ -79,3 +79,80 @@ fn what_lies_apart_is_not_attached() {
     let incidents = common::judged(&log(&case)).incidents();
     assert!(incidents[0].symptoms.is_empty(), "{}", shown(&incidents));
 }
+
+fn root_of(log: &str) -> (String, Vec<String>, usize) {
+    let incidents = common::judged(log).incidents();
+    let first = incidents.first().unwrap_or_else(|| panic!("no incident: {log}"));
+    let symptoms = first.symptoms.iter().map(|symptom| symptom.rule.clone()).collect();
+    (first.root.rule.clone(), symptoms, incidents.len())
+}
+
+#[track_caller]
+fn explained(log: &str, root: &str, symptoms: &[&str]) {
+    let (found, under, incidents) = root_of(log);
+    assert_eq!((found.as_str(), incidents), (root, 1), "{under:?}");
+    for symptom in symptoms {
+        assert!(under.iter().any(|rule| rule == symptom), "{symptom} is not among {under:?}");
+    }
+}
+
+#[test]
+fn what_is_printed_first_is_not_what_came_first() {
+    explained(
+        "[10.0] NVRM: Xid (PCI:0000:4f:00): 119, pid=1, name=a, Timeout after 45s of waiting for RPC response from GPU4 GSP! Expected function 76 (GSP_RM_CONTROL) (0x20801702 0x4).\n\
+         [10.2] NVRM: Xid (PCI:0000:4f:00): 120, pid=1, name=a, GSP task exception: load access fault",
+        "xid.120",
+        &["xid.119"],
+    );
+    explained(
+        "[5.0] NVRM: Xid (PCI:0000:4f:00): 45, pid=7, Ch 00000008 caused by previous Xid 149\n\
+         [5.1] NVRM: Xid (PCI:0000:4f:00): 149, NVLINK: NETIR_LINK_DOWN Fatal XC0 i0 Link 05 (0x00000004 0x00000001 0x00000000 0x00000000 0x00000000 0x00000000 0x00000000)",
+        "xid.149",
+        &["xid.45"],
+    );
+    explained(
+        "[7.0] NVRM: Xid (PCI:0000:4f:00): 74, pid=1, NVLink: fatal error detected on link 14(0x0, 0x0, 0x10000, 0x0, 0x0, 0x0, 0x0)\n\
+         [7.5] nvidia-nvswitch1: SXid (PCI:0000:06:00.0): 20034, Fatal, Link 48 LTSSM Fault Up",
+        "sxid.fatal",
+        &["xid.74"],
+    );
+}
+
+#[test]
+fn what_waits_is_explained_by_what_does_not_answer() {
+    explained(
+        "[842454.066823] INFO: task df:4846 blocked for more than 120 seconds.\n\
+         [842454.089661]  request_wait_answer+0x12b/0x210 [fuse]",
+        "host.fuse_stack",
+        &["host.hung_task"],
+    );
+    explained(
+        "[100.0] nfs: server 10.0.0.5 not responding, still trying\n\
+         [220.0] INFO: task python:4846 blocked for more than 120 seconds.",
+        "storage.nfs",
+        &["host.hung_task"],
+    );
+}
+
+#[test]
+fn a_line_that_does_not_name_its_device_joins_the_one_that_does() {
+    let log = "[29459.65] [drm:amdgpu_job_timedout [amdgpu]] *ERROR* ring comp_1.1.0 timeout, signaled seq=813605, emitted seq=813607\n\
+               [29459.66] amdgpu 0000:87:00.0: amdgpu: GPU reset begin!\n\
+               [29461.27] amdgpu 0000:87:00.0: amdgpu: GPU reset succeeded, trying to resume";
+    explained(log, "amd.ring_timeout", &["amd.reset"]);
+    let root = common::judged(log).incidents().remove(0).root;
+    assert_eq!(root.pci, "0000:87:00.0".parse().ok());
+    assert!(root.reason.contains("guess"), "{}", root.reason);
+}
+
+#[test]
+fn a_port_that_died_takes_the_gpu_along() {
+    explained(
+        "[100.000] pcieport 0000:00:03.0: PCIe Bus Error: severity=Uncorrected (Fatal), type=Transaction Layer, (Requester ID)\n\
+         [100.001] pcieport 0000:00:03.0:    [14] CmpltTO                (First)\n\
+         [100.100] NVRM: Xid (PCI:0000:02:00): 79, pid='<unknown>', name=<unknown>, GPU has fallen off the bus.\n\
+         [101.100] pcieport 0000:00:03.0: AER: device recovery failed",
+        "pcie.aer.fatal",
+        &["xid.79", "pcie.aer.recovery_failed"],
+    );
+}

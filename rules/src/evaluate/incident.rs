@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use model::time::{NS_PER_S, human_duration};
-use model::{Action, Advice, Confidence, Entity, Evidence, Field, Incident, Reading, Root, Severity, Symptom, Value};
+use model::{
+    Action, Advice, Confidence, Entity, EntityKind, Evidence, Field, Incident, Reading, Root, Severity, Symptom, Value,
+};
 use sha2::{Digest, Sha256};
 
 use super::held::Held;
@@ -19,6 +21,9 @@ use crate::rule::{Relation, Rule, RuleIx, Rulebook};
 const MOST_EVIDENCE: usize = 60;
 /// How far apart the driver's "caused by previous Xid" may lie.
 const NAMED_WITHIN: u64 = 600 * NS_PER_S;
+
+/// How far apart a line that does not name its device may lie from one that does.
+const NAMELESS_WITHIN: u64 = 10 * NS_PER_S;
 
 /// One finding explains another: why we think so, best reasons first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -63,9 +68,11 @@ fn links(book: &Rulebook, world: &World, held: &[Held]) -> Vec<Vec<Link>> {
             for at in symptoms.copied().filter(|at| *at != cause) {
                 let Some(to) = held.get(at).filter(|to| to.session == from.session) else { continue };
                 let Some(lag) = lag(from, to).filter(|lag| *lag <= edge.within_ns) else { continue };
-                if let (Some(tie), Some(list)) =
-                    (tie(&world.inventory, &from.entity, &to.entity, edge.relation, lag), links.get_mut(at))
-                {
+                let tie = match unplaced(book, from) || unplaced(book, to) {
+                    true if edge.relation != Relation::Node => (lag <= NAMELESS_WITHIN).then_some(Tie::Guessed),
+                    _ => tie(&world.inventory, &from.entity, &to.entity, edge.relation, lag),
+                };
+                if let (Some(tie), Some(list)) = (tie, links.get_mut(at)) {
                     list.push(Link { tie, relation: Some(edge.relation), lag, cause });
                 }
             }
@@ -86,6 +93,11 @@ fn links(book: &Rulebook, world: &World, held: &[Held]) -> Vec<Vec<Link>> {
         }
     }
     links
+}
+
+/// A finding about a device whose line does not say which.
+fn unplaced(book: &Rulebook, held: &Held) -> bool {
+    held.entity == Entity::Node && book.rule(held.rule).entity != EntityKind::Node
 }
 
 /// The time between a cause and the beginning of its symptom, in either direction; nought while the cause lasts.
@@ -125,6 +137,7 @@ impl Group<'_> {
         let members = || self.members.iter().filter_map(|at| self.held.get(*at));
         let symptoms: Vec<&Held> = members().filter(|held| !std::ptr::eq(*held, root)).collect();
         let (confidence, reason) = self.confidence(rule, &symptoms);
+        let entity = self.placed(root, rule, &symptoms);
         let started = members().map(|held| held.started).min_by_key(|at| at.axis_ns()).unwrap_or(root.started);
         let last = members().map(|held| held.last).max_by_key(|at| at.axis_ns()).unwrap_or(root.last);
         Incident {
@@ -136,10 +149,10 @@ impl Group<'_> {
             root: Root {
                 kind: root.kind.clone(),
                 code: root.code,
-                pci: self.world.inventory.pci_of(&root.entity),
+                pci: self.world.inventory.pci_of(&entity),
                 event: root.fields.get("event").and_then(Field::as_text).map(|event| model::text::clean(event, 60)),
                 rule: root.id.clone(),
-                entity: self.world.inventory.canonical(&root.entity),
+                entity,
                 title: root.title.clone(),
                 confidence,
                 reason,
@@ -155,6 +168,17 @@ impl Group<'_> {
 
     fn root(&self) -> &Held {
         self.held.get(self.root).expect("a group's root is one of the findings it was made from")
+    }
+
+    /// The root's entity; where its line names none, that of its symptoms, if they agree.
+    fn placed(&self, root: &Held, rule: &Rule, symptoms: &[&Held]) -> Entity {
+        if unplaced(self.book, root) {
+            let mut named = symptoms.iter().map(|held| &held.entity).filter(|entity| entity.kind() == rule.entity);
+            if let Some(first) = named.next().filter(|first| named.all(|other| other == *first)) {
+                return self.world.inventory.canonical(first);
+            }
+        }
+        self.world.inventory.canonical(&root.entity)
     }
 
     fn symptom(&self, held: &Held) -> Symptom {
@@ -206,7 +230,7 @@ impl Group<'_> {
         }
         if own.iter().any(|link| link.tie == Tie::Guessed) {
             confidence = confidence.min(Confidence::Medium);
-            reasons.push("the bus topology is not known, so that the port lies above the device is a guess".to_owned());
+            reasons.push("that they are about one device, or one above the other, is a guess: no line names it, or the bus topology is not known".to_owned());
         }
         let others = self.alternatives();
         if !others.is_empty() {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::lang::check::MetricIx;
+use crate::lang::expr::MetricIx;
 use crate::rule::{RuleIx, Rulebook};
 
 #[derive(Clone, Debug, Default)]

@@ -8,8 +8,8 @@ use model::reading::count_as_f64;
 use model::time::NS_PER_S;
 use model::{Entity, Kind, Metric, Reading, Stamp, Value, counter};
 
-use crate::lang::check::{MetricIx, Over};
 use crate::lang::eval::Val;
+use crate::lang::expr::{MetricIx, Over};
 
 /// A reading that was not confirmed for so long says nothing any more. Above the slowest tier of any probe.
 pub(super) const STALE_AFTER: u64 = 180 * NS_PER_S;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use model::{Coverage, CoverageGap, Entity, Event, Frame, ProbeFault, Reading, event};
 
 use super::world::World;
-use crate::lang::check::MetricIx;
+use crate::lang::expr::MetricIx;
 use crate::rule::{Rule, Rulebook};
 use crate::vocabulary::source_of;
 

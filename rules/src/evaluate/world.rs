@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use model::{Entity, EntityKind, Event, Field, Inventory, Reading, SeriesId, Stamp};
 
 use super::series::{STALE_AFTER, Series};
-use crate::lang::check::{Ask, Expr, MetricIx, Over, Owner};
 use crate::lang::eval::{Scope, Val, eval};
+use crate::lang::expr::{Ask, Expr, MetricIx, Over, Owner};
 
 /// The node as the Frames so far describe it.
 #[derive(Clone, Debug, Default)]

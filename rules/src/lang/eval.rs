@@ -1,6 +1,6 @@
 //! What an expression says of one entity now: true, false, or unknown.
 
-use super::check::{Ask, Expr, MetricIx, Over, Owner, Type};
+use super::expr::{Ask, Expr, MetricIx, Over, Owner, Type};
 
 /// A value while evaluating. `Unknown` says that there is no answer, never that the answer is no.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -164,7 +164,8 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use model::EntityKind;
 
-    use super::super::check::{Context, MetricTable, check};
+    use super::super::check::{Context, check};
+    use super::super::expr::MetricTable;
     use super::*;
 
     /// A scope in which `gpu.temp` is 91, `gpu.throttle` is 0x48, `gpu.state` is "ok" and nothing else is known.

@@ -7,11 +7,13 @@
 
 pub mod check;
 pub mod eval;
+pub mod expr;
 pub mod lexer;
 pub mod parse;
 
-pub use check::{Checked, Context, Type};
+pub use check::Context;
 pub use eval::{Scope, Val};
+pub use expr::{Checked, Type};
 
 /// A stretch of the expression's text, in bytes.
 pub type Span = std::ops::Range<usize>;

@@ -9,7 +9,7 @@ use toml::de::DeValue;
 
 use super::table::{Table, wrong};
 use crate::error::{Fault, RuleError};
-use crate::lang::Type;
+use crate::lang::{Span, Type};
 use crate::rule::{Expect, RuleTest, TestStep};
 use crate::vocabulary::EventKind;
 
@@ -103,27 +103,30 @@ fn step(table: &Table<'_>, kind: EntityKind, on: Option<&'static EventKind>) -> 
     })
 }
 
-fn entries<'a>(table: &Table<'a>, key: &str) -> Result<Vec<(&'a str, &'a Spanned<DeValue<'a>>)>, RuleError> {
-    match table.get(key) {
-        None => Ok(Vec::new()),
-        Some(value) => match value.get_ref() {
-            DeValue::Table(inner) => Ok(inner.iter().map(|(name, value)| (name.get_ref().as_ref(), value)).collect()),
-            other => Err(wrong(table.source, value.span(), "a table", other)),
-        },
+/// An entry of an inner table: its key, where that stands, and its value.
+type Entry<'a> = (&'a str, Span, &'a Spanned<DeValue<'a>>);
+
+fn entries<'a>(table: &Table<'a>, key: &str) -> Result<Vec<Entry<'a>>, RuleError> {
+    let Some(value) = table.get(key) else { return Ok(Vec::new()) };
+    match value.get_ref() {
+        DeValue::Table(inner) => {
+            Ok(inner.iter().map(|(name, value)| (name.get_ref().as_ref(), name.span(), value)).collect())
+        }
+        other => Err(wrong(table.source, value.span(), "a table", other)),
     }
 }
 
-fn metric(table: &Table<'_>, name: &str, value: &Spanned<DeValue<'_>>) -> Result<&'static Metric, RuleError> {
+fn metric(table: &Table<'_>, name: &str, place: Span) -> Result<&'static Metric, RuleError> {
     Metric::find(name).ok_or_else(|| {
         let fault = Fault::unknown("metric", name, model::catalogue::all().map(|metric| metric.name));
-        table.error(value.span(), fault)
+        table.error(place, fault)
     })
 }
 
 fn readings(table: &Table<'_>) -> Result<Vec<(String, Reading)>, RuleError> {
     let mut found = Vec::new();
-    for (name, value) in entries(table, "set")? {
-        let metric = metric(table, name, value)?;
+    for (name, place, value) in entries(table, "set")? {
+        let metric = metric(table, name, place)?;
         let reading = match value.get_ref() {
             DeValue::String(text) => match text.as_ref() {
                 "!denied" => Reading::Denied,
@@ -160,8 +163,8 @@ fn number(value: &DeValue<'_>) -> Option<f64> {
 
 fn growth(table: &Table<'_>) -> Result<Vec<(String, u64)>, RuleError> {
     let mut found = Vec::new();
-    for (name, value) in entries(table, "grow")? {
-        metric(table, name, value)?;
+    for (name, place, value) in entries(table, "grow")? {
+        metric(table, name, place)?;
         let DeValue::Integer(number) = value.get_ref() else {
             return Err(wrong(table.source, value.span(), "a whole number", value.get_ref()));
         };
@@ -176,11 +179,11 @@ fn growth(table: &Table<'_>) -> Result<Vec<(String, u64)>, RuleError> {
 
 fn fields(table: &Table<'_>, kind: Option<&'static EventKind>) -> Result<Vec<(String, Field)>, RuleError> {
     let mut found = Vec::new();
-    for (name, value) in entries(table, "fields")? {
+    for (name, place, value) in entries(table, "fields")? {
         let known = kind.map_or(&[][..], |kind| kind.fields);
         let Some(expected) = kind.and_then(|kind| kind.field(name)) else {
             let fault = Fault::unknown("field of the event", name, known.iter().map(|(field, _)| *field));
-            return Err(table.error(value.span(), fault));
+            return Err(table.error(place, fault));
         };
         let field = match (expected, value.get_ref()) {
             (Type::Num, DeValue::Integer(number)) => {

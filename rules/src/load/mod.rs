@@ -3,9 +3,8 @@
 //! A file holds `[[rule]]` tables; `docs/rules-howto.md` says what each key means.
 
 mod cases;
+mod resolve;
 mod table;
-
-use std::collections::BTreeMap;
 
 use model::{Action, Class, Confidence, EntityKind, Severity};
 use sha2::{Digest, Sha256};
@@ -13,16 +12,21 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::error::{Fault, RuleError, SourceFile};
-use crate::lang::check::{Context, MetricTable, check};
+use crate::lang::check::{Context, check};
+use crate::lang::expr::MetricTable;
 use crate::lang::{Checked, Span};
-use crate::rule::{Clear, Edge, Relation, Rule, RuleAdvice, RuleIx, Rulebook};
+use crate::rule::{Clear, Relation, Rule, RuleAdvice, Rulebook};
 use crate::vocabulary::{self, EVENTS, EventKind};
+use resolve::{resolve, twice};
 use table::{Placed, Table};
 
 /// The most rules that a rulebook holds.
 const MOST_RULES: usize = 10_000;
 /// The longest file that is read, in bytes.
 const MOST_FILE_BYTES: usize = 4 << 20;
+
+/// Faults of TOML's syntax that are told of one file: one open quote makes many.
+const MOST_FAULTS: usize = 8;
 
 const MINUTE: u64 = 60 * model::time::NS_PER_S;
 
@@ -121,14 +125,15 @@ fn read_file(
         ));
         return;
     }
-    let document = match DeTable::parse(&source.text) {
-        Ok(document) => document,
-        Err(error) => {
-            let span = error.span().unwrap_or(0..0);
-            errors.push(RuleError::at(source, span, Fault::new(error.message().trim().replace('\n', "; "))));
-            return;
-        }
-    };
+    let (document, mut faults) = DeTable::parse_recoverable(&source.text);
+    faults.sort_by_key(|fault| fault.span().map(|span| span.start));
+    if !faults.is_empty() {
+        errors.extend(faults.iter().take(MOST_FAULTS).map(|fault| {
+            let message = fault.message().trim().replace('\n', "; ");
+            RuleError::at(source, fault.span().unwrap_or(0..0), Fault::new(message))
+        }));
+        return;
+    }
     for (key, value) in document.get_ref().iter() {
         if key.get_ref() != "rule" {
             errors.push(RuleError::at(source, key.span(), Fault::unknown("key", key.get_ref(), ["rule"].into_iter())));
@@ -251,7 +256,7 @@ fn contradictions(table: &Table<'_>, rule: &Rule) -> Result<(), RuleError> {
     if rule.over_after_ns.is_some() && rule.clear.is_some() {
         return refuse("over_after", "`over_after` and `clear` contradict each other", "keep one of them");
     }
-    if rule.when.expr == crate::lang::check::Expr::Bool(false) {
+    if rule.when.expr == crate::lang::expr::Expr::Bool(false) {
         return refuse("when", "this never holds", "write a condition");
     }
     if rule.severity.is_none() && rule.on.is_none() {
@@ -359,7 +364,10 @@ fn advice(
         }
         let unless = condition(&advice, "unless", Context { event: None, window: false, ..context }, metrics)?;
         let why = advice.needed("why")?.text.to_owned();
-        found.push(RuleAdvice { action, why, unless, with: Vec::new(), without: Vec::new() });
+        let written = |key| Ok(advice.texts(key)?.into_iter().map(|id| id.text.to_owned()).collect());
+        let (with_written, without_written) = (written("with")?, written("without")?);
+        let (with, without) = (Vec::new(), Vec::new());
+        found.push(RuleAdvice { action, why, unless, with, without, with_written, without_written });
     }
     if found.is_empty() {
         let fault = Fault::new("`advice` is missing").help("add `advice = [{ action = \"monitor\", why = \"…\" }]`");
@@ -401,120 +409,4 @@ fn edges(file: usize, table: &Table<'_>, names: &mut Names) -> Result<(), RuleEr
         }
     }
     Ok(())
-}
-
-/// Ids that stand twice.
-fn twice(book: &Rulebook, sources: &[SourceFile], names: &[(Placement, Names)], errors: &mut Vec<RuleError>) {
-    let mut first: BTreeMap<&str, &(String, usize)> = BTreeMap::new();
-    for (rule, (place, _)) in book.rules.iter().zip(names) {
-        if let Some((file, line)) = first.get(rule.id.as_str()) {
-            let fault = Fault::new(format!("the id `{}` stands twice", rule.id))
-                .help(format!("the first is in {file}, line {line}"));
-            errors.extend(
-                sources.get(place.file).map(|source| RuleError::at(source, place.span.start..place.span.start, fault)),
-            );
-            continue;
-        }
-        first.insert(&rule.id, &rule.place);
-    }
-}
-
-/// Edges and conditions on other rules: ids and beginnings of ids into places in the book.
-fn resolve(book: &mut Rulebook, sources: &[SourceFile], names: Vec<(Placement, Names)>, errors: &mut Vec<RuleError>) {
-    let ids: Vec<String> = book.rules.iter().map(|rule| rule.id.clone()).collect();
-    for (own, (_, names)) in names.into_iter().enumerate() {
-        let mut explains = Vec::new();
-        for (place, written, within_ns, relation) in names.edges {
-            match matching(&ids, &written, own) {
-                Ok(symptoms) => explains.push(Edge { symptoms, written, within_ns, relation }),
-                Err(fault) => {
-                    errors.extend(sources.get(place.file).map(|source| RuleError::at(source, place.span, fault)))
-                }
-            }
-        }
-        let mut conditions = Vec::new();
-        for (at, place, written, wanted) in names.with {
-            match matching(&ids, &written, own) {
-                Ok(rules) => conditions.push((at, rules, wanted)),
-                Err(fault) => {
-                    errors.extend(sources.get(place.file).map(|source| RuleError::at(source, place.span, fault)))
-                }
-            }
-        }
-        if let Some(rule) = book.rules.get_mut(own) {
-            rule.explains = explains;
-            for (at, rules, wanted) in conditions {
-                if let Some(advice) = rule.advice.get_mut(at) {
-                    if wanted { advice.with.extend(rules) } else { advice.without.extend(rules) }
-                }
-            }
-        }
-    }
-    if errors.is_empty()
-        && let Some(circle) = circle(book)
-    {
-        let names: Vec<&str> = circle.iter().map(|ix| book.rule(*ix).id.as_str()).collect();
-        let fault = Fault::new(format!("`explains` goes in a circle: {}", names.join(" → ")))
-            .help("a cause cannot be its own symptom: take out one of the edges");
-        let rule = book.rule(circle[0]);
-        errors.extend(sources.iter().find(|source| source.name == rule.place.0).map(|source| {
-            let start =
-                source.text.split_inclusive('\n').take(rule.place.1.saturating_sub(1)).map(str::len).sum::<usize>();
-            RuleError::at(source, start..start, fault)
-        }));
-    }
-}
-
-fn matching(ids: &[String], written: &str, own: usize) -> Result<Vec<RuleIx>, Fault> {
-    let fits = |id: &str| match written.strip_suffix('*') {
-        Some(stem) => id.starts_with(stem),
-        None => id == written,
-    };
-    let found: Vec<RuleIx> = ids
-        .iter()
-        .enumerate()
-        .filter(|(at, id)| *at != own && fits(id))
-        .filter_map(|(at, _)| u16::try_from(at).ok().map(RuleIx))
-        .collect();
-    if !found.is_empty() {
-        return Ok(found);
-    }
-    if ids.get(own).is_some_and(|id| id == written) {
-        return Err(
-            Fault::new("a rule does not explain itself").help("the same again is folded into one finding anyway")
-        );
-    }
-    Err(Fault::unknown("rule", written, ids.iter().map(String::as_str)))
-}
-
-/// A circle of edges, if there is one.
-fn circle(book: &Rulebook) -> Option<Vec<RuleIx>> {
-    // 0: not seen, 1: on the path, 2: done.
-    let mut colour = vec![0u8; book.rules.len()];
-    for (start, _) in book.indexed() {
-        let mut path: Vec<(RuleIx, Vec<RuleIx>)> = Vec::new();
-        enter(book, start, &mut colour, &mut path);
-        while let Some((here, todo)) = path.last_mut() {
-            let (here, next) = (*here, todo.pop());
-            match next {
-                Some(next) if colour[usize::from(next.0)] == 1 => {
-                    let from = path.iter().position(|(ix, _)| *ix == next).unwrap_or(0);
-                    return Some(path.iter().skip(from).map(|(ix, _)| *ix).chain([next]).collect());
-                }
-                Some(next) => enter(book, next, &mut colour, &mut path),
-                None => {
-                    colour[usize::from(here.0)] = 2;
-                    path.pop();
-                }
-            }
-        }
-    }
-    None
-}
-
-fn enter(book: &Rulebook, ix: RuleIx, colour: &mut [u8], path: &mut Vec<(RuleIx, Vec<RuleIx>)>) {
-    if colour[usize::from(ix.0)] == 0 {
-        colour[usize::from(ix.0)] = 1;
-        path.push((ix, book.rule(ix).explains.iter().flat_map(|edge| edge.symptoms.iter().copied()).collect()));
-    }
 }
