@@ -5,7 +5,7 @@
 
 use std::io::{self, Write};
 
-use model::{Dictionary, Event, Frame, Quality, Reading, Value};
+use model::{Dictionary, Event, Frame, Provenance, Quality, Reading, Value};
 use serde_json::{Map, Value as Json, json};
 
 use crate::open::{Damage, Recording};
@@ -115,6 +115,15 @@ fn number(value: &Value) -> Json {
     }
 }
 
+/// Whether user space wrote the line; null where the source does not tell.
+fn injected(provenance: Provenance) -> Option<bool> {
+    match provenance {
+        Provenance::Kernel => Some(false),
+        Provenance::Injected => Some(true),
+        Provenance::Untold => None,
+    }
+}
+
 /// An event; its own instant (`event_at`) may differ from that of the Frame that carries it. A clock that its source
 /// does not know is filled in from the Frame's two.
 fn about(event: &Event, frame: &Frame) -> Json {
@@ -130,7 +139,7 @@ fn about(event: &Event, frame: &Frame) -> Json {
     if let Some(record) = &event.record {
         merge(
             &mut line,
-            json!({ "record": {
+            json!({ "injected": injected(record.provenance()), "record": {
                 "text": String::from_utf8_lossy(&record.text),
                 "sequence": record.sequence,
                 "priority": record.priority,
