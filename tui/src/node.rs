@@ -201,16 +201,14 @@ impl Peers {
     }
 }
 
-/// The processes on a GPU; `None`: on any.
+/// The processes on a GPU, those with the most memory first; `None`: on any.
 pub(crate) fn processes(state: &NodeState, gpu: Option<&Entity>) -> Vec<Entity> {
     let mut found = state.of_kind(EntityKind::Process);
     if let Some(gpu) = gpu {
         found.retain(|process| gpus_of(state, process).contains(gpu));
     }
-    found.sort_by_key(|process| {
-        let used = state.number(process, metrics::PROCESS_GPU_MEM).unwrap_or(0.0);
-        (std::cmp::Reverse(crate::words::seconds_to_ns(used / 1e9)), process.clone())
-    });
+    let used = |process: &Entity| state.number(process, metrics::PROCESS_GPU_MEM).unwrap_or(0.0);
+    found.sort_by(|a, b| used(b).total_cmp(&used(a)).then_with(|| a.cmp(b)));
     found
 }
 

@@ -164,7 +164,7 @@ pub(crate) fn time(seconds: f64) -> String {
 
 /// Seconds as nanoseconds; what does not fit is the longest time there is.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a float cast saturates, which is meant")]
-pub(crate) fn seconds_to_ns(seconds: f64) -> u64 {
+fn seconds_to_ns(seconds: f64) -> u64 {
     (seconds * 1e9) as u64
 }
 
