@@ -147,7 +147,7 @@ pub struct RuleAdvice {
 /// What a rule's test expects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
-    /// The rule finds something.
+    /// The rule finds something that still stands at the end.
     Fires,
     /// It almost does, and does not.
     Silent,

@@ -49,7 +49,7 @@ fn test_rule(book: &Arc<Rulebook>, rule: &Rule) -> Vec<TestFailure> {
     for (number, test) in rule.tests.iter().enumerate() {
         let (fired, over) = outcome(book, rule, test);
         let met = match test.expect {
-            Expect::Fires => fired,
+            Expect::Fires => fired && !over,
             Expect::Silent => !fired,
             Expect::Ends => fired && over,
         };

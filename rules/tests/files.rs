@@ -164,3 +164,11 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_rule_that_the_manual_shows_is_one() {
+    let manual = include_str!("../../docs/rules-howto.md");
+    let rule = manual.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
+    let book = Rulebook::parse(&[("manual.toml", rule)]).unwrap_or_else(|errors| panic!("{}", errors[0]));
+    assert_eq!(book.test(), []);
+}

@@ -6,7 +6,8 @@ use model::{Entity, EntityInfo, Event, Evidence, Field};
 use super::held::field_text;
 use super::world::Here;
 use super::{Evaluator, MOST_TIMES, MOST_TRACKS};
-use crate::rule::RuleIx;
+use crate::load::SUBJECT;
+use crate::rule::{Rule, RuleIx};
 use crate::vocabulary::INJECTED;
 
 impl Evaluator {
@@ -72,8 +73,7 @@ impl Evaluator {
         if first == Some(false) || (first.is_none() && !rule.when.counts) {
             return false;
         }
-        let key = rule.key.as_ref().and_then(|name| event.field(name)).map(field_text).unwrap_or_default();
-        let key = (ix, entity.clone(), key);
+        let key = (ix, entity.clone(), key_of(rule, event).unwrap_or_default());
         if !self.tracks.contains_key(&key) && self.tracks.len() >= MOST_TRACKS {
             return true;
         }
@@ -107,7 +107,10 @@ impl Evaluator {
         if scope.answer(&clear.expr.expr) != Some(true) {
             return;
         }
-        for key in self.tracks_of(ix, &entity) {
+        // Where the event says which of several it ends, it ends that one.
+        let named = key_of(rule, event);
+        let keys = self.tracks_of(ix, &entity).into_iter();
+        for key in keys.filter(|key| named.as_ref().is_none_or(|named| *named == key.2)) {
             let number = self.tracks.get(&key).and_then(|track| track.finding);
             let open = number.and_then(|number| self.held.get(&number)).is_some_and(|held| held.ended.is_none());
             if let Some(number) = number.filter(|_| open) {
@@ -115,4 +118,13 @@ impl Evaluator {
             }
         }
     }
+}
+
+/// What tells this event's finding from others of the rule on the same entity.
+fn key_of(rule: &Rule, event: &Event) -> Option<String> {
+    let name = rule.key.as_ref()?;
+    if name == SUBJECT {
+        return event.entity.as_ref().map(Entity::to_string);
+    }
+    event.field(name).map(field_text)
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use model::{Class, Entity, Event, Evidence, Field, Finding, Severity, Stamp, Verdict};
 
+use crate::load::SUBJECT;
 use crate::rule::{Rule, RuleIx};
 
 /// Pieces of evidence kept of the beginning and of the end: 20 in all.
@@ -57,7 +58,7 @@ impl Held {
             key,
             kind: rule.on.map_or("metric", |kind| kind.name).to_owned(),
             code: fields.get("code").and_then(Field::as_int),
-            title: title(rule, &fields, verdict.as_ref()),
+            title: title(rule, &fields, verdict.as_ref(), event),
             severity,
             class: rule.class,
             started,
@@ -116,7 +117,7 @@ impl Held {
 }
 
 /// The rule's title with the event's fields filled in; `{title}` is the fault knowledge's own.
-fn title(rule: &Rule, fields: &BTreeMap<String, Field>, verdict: Option<&Verdict>) -> String {
+fn title(rule: &Rule, fields: &BTreeMap<String, Field>, verdict: Option<&Verdict>, event: Option<&Event>) -> String {
     let mut shown = String::new();
     let mut rest = rule.title.as_str();
     while let Some((before, behind)) = rest.split_once('{') {
@@ -128,6 +129,10 @@ fn title(rule: &Rule, fields: &BTreeMap<String, Field>, verdict: Option<&Verdict
         match (name, fields.get(name)) {
             ("title", None) => {
                 shown.push_str(verdict.and_then(|verdict| verdict.title.as_deref()).unwrap_or("no further knowledge"))
+            }
+            (SUBJECT, None) => {
+                let subject = event.and_then(|event| event.entity.as_ref()).map(Entity::to_string);
+                shown.push_str(&model::text::clean(subject.as_deref().unwrap_or("?"), 80));
             }
             (_, Some(field)) => shown.push_str(&field_text(field)),
             (_, None) => shown.push('?'),

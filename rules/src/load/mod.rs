@@ -30,6 +30,9 @@ const MOST_FAULTS: usize = 8;
 
 const MINUTE: u64 = 60 * model::time::NS_PER_S;
 
+/// As a key: the entity that the event itself names, where the rule's is another.
+pub(crate) const SUBJECT: &str = "subject";
+
 const RULE_KEYS: &[&str] = &[
     "id",
     "title",
@@ -282,7 +285,7 @@ fn event_kind(table: &Table<'_>, placed: &Placed<'_>) -> Result<&'static EventKi
 fn event_field(table: &Table<'_>, key: &str, on: Option<&'static EventKind>) -> Result<Option<String>, RuleError> {
     let Some(placed) = table.text(key)? else { return Ok(None) };
     let fields = on.map_or(&[][..], |kind| kind.fields);
-    if on.is_some_and(|kind| kind.field(placed.text).is_some()) {
+    if on.is_some_and(|kind| kind.field(placed.text).is_some() || placed.text == SUBJECT) {
         return Ok(Some(placed.text.to_owned()));
     }
     let fault = Fault::unknown("field of the event", placed.text, fields.iter().map(|(name, _)| *name));
