@@ -73,12 +73,15 @@ fn stepping_back_asks_for_the_past_and_newer_states_no_longer_move_the_screens()
     assert!(before.contains("PAUSED") && before.contains("LIVE is 1s ahead"), "{before}");
     let mut newer = deck.past.state.clone();
     newer.at = at(630);
+    let hot = model::state::Latest { reading: 111.0.into(), at: at(630) };
+    newer.set(&synthetic::gpu(0), &model::catalogue::GPU_TEMP.into(), hot);
     deck.send(Msg::State { state: Arc::new(newer), live_end: at(630) });
     let after = text(&deck);
     assert!(after.contains("LIVE is 31s ahead") && after.contains("16:59:59"), "{after}");
+    assert!(!after.contains("111"), "{after}");
     deck.keys("L");
     let live = text(&deck);
-    assert!(live.contains("● LIVE") && live.contains("17:00:30"), "{live}");
+    assert!(live.contains("● LIVE") && live.contains("17:00:30") && live.contains("111"), "{live}");
 }
 
 #[test]
