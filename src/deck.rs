@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use ::decode::Decoder;
 use ::rules::Rulebook;
 use engine::{Admitted, Session};
 use model::{Dictionary, EntityKind, History, Incident, NodeState, Stamp, Timeline, catalogue};
@@ -112,6 +113,7 @@ struct Data {
     state: NodeState,
     timeline: Timeline,
     judge: Judge,
+    decoder: Decoder,
     desk: Desk,
     incidents: tokio::sync::watch::Sender<Arc<Vec<Incident>>>,
     shown_revision: Option<u64>,
@@ -126,6 +128,7 @@ impl Data {
             state: NodeState::default(),
             timeline: Timeline::new(KEEP_NS, GAP_NS, KEEP_EVENTS),
             judge: Judge::new(rulebook, None),
+            decoder: Decoder::new(),
             desk,
             incidents,
             shown_revision: None,
@@ -145,7 +148,7 @@ impl Data {
                 },
                 ask = asks.recv() => match ask {
                     Some(Ask::Question(question)) => {
-                        self.desk.send(Msg::Answer(answer(&self.timeline, question)));
+                        self.desk.send(Msg::Answer(answer(&self.timeline, question, &mut self.decoder)));
                     }
                     Some(Ask::Mark(text)) => session.mark(&text).await,
                     None => return,
@@ -205,14 +208,17 @@ fn cost(state: &NodeState) -> SelfCost {
     }
 }
 
-/// Puts a question to a past, live or recorded.
-pub(crate) fn answer(history: &dyn History, question: Question) -> Answer {
+/// Puts a question to a past, live or recorded. A recorded past has its kernel lines raw: they are decoded for the
+/// answer.
+pub(crate) fn answer(history: &dyn History, question: Question, decoder: &mut Decoder) -> Answer {
     let answered = match question {
         Question::State { at } => history.state_at(at).map(|state| Answer::State(Arc::new(state))),
         Question::Strips { id, series, window, buckets } => {
             history.strips(&series, window, buckets).map(|strips| Answer::Strips { id, strips })
         }
-        Question::Events { window, most } => history.events(window, most).map(Answer::Events),
+        Question::Events { window, most } => history
+            .events(window, most)
+            .map(|events| Answer::Events(events.iter().map(|event| decoder.event(event)).collect())),
     };
     answered.unwrap_or_else(|error| Answer::Failed(error.to_string()))
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 
+use ::decode::Decoder;
 use ::recorder::RecordedHistory;
 use ::rules::Rulebook;
 use model::{History, Stamp};
@@ -63,8 +64,9 @@ pub(crate) fn show(
 }
 
 fn answer_all(history: &dyn History, asked: &Receiver<Question>, desk: &Desk) {
+    let mut decoder = Decoder::new();
     while let Ok(question) = asked.recv() {
-        if !desk.send(Msg::Answer(deck::answer(history, question))) {
+        if !desk.send(Msg::Answer(deck::answer(history, question, &mut decoder))) {
             return;
         }
     }

@@ -70,9 +70,9 @@ pub(crate) fn required(instead: &str) -> Result<(), Failure> {
 
 /// What this terminal can show: `NO_COLOR` and `TERM=dumb` are honoured.
 pub(crate) fn colours() -> tui::Colours {
-    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    let term = std::env::var("TERM").unwrap_or_default();
-    if set("NO_COLOR") || term == "dumb" { tui::Colours::None } else { tui::Colours::Sixteen }
+    let told = |name: &str| std::env::var(name).ok();
+    let (no_color, colorterm, term) = (told("NO_COLOR"), told("COLORTERM"), told("TERM"));
+    tui::Colours::from_environment(no_color.as_deref(), colorterm.as_deref(), term.as_deref())
 }
 
 /// Runs the deck until it quits; restores the terminal however it ends, after a panic too. `carry_out` is handed every

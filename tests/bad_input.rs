@@ -68,8 +68,10 @@ fn a_recording_of_a_newer_version_is_named_as_such() {
     let directory = tempfile::tempdir().unwrap();
     let newer = directory.path().join("newer.gdk");
     let mut bytes = fs::read(fixture()).unwrap();
-    // The major version stands behind the eight bytes of magic (docs/format.md).
+    // The first 36 bytes keep their shape in every version, checksum included (docs/format.md).
     bytes[8] = 9;
+    let checksum = crc32c::crc32c(&bytes[..32]).to_le_bytes();
+    bytes[32..36].copy_from_slice(&checksum);
     fs::write(&newer, bytes).unwrap();
     refused(&Deck::new(["info"]).arg(&newer).output(), 65, &["newer", "9"]);
 }

@@ -46,7 +46,7 @@ fn a_recording_killed_at_any_moment_opens_and_lacks_at_most_the_last_second() {
         let gpus: std::collections::BTreeSet<&str> =
             lines.iter().filter_map(|line| line["entity"].as_str()).filter(|name| name.starts_with("gpu:")).collect();
         assert_eq!(gpus.len(), 8);
-        assert_eq!(info(&out)["clean_close"], false);
+        assert_eq!(info(&out)["closed"], false);
     }
 }
 
@@ -66,7 +66,8 @@ fn a_line_that_user_space_wrote_is_recorded_as_injected_and_never_acted_on() {
     let line = format!("<3>NVRM: Xid (PCI:0000:4f:00): 79, pid={nonce}, name=nonce, GPU has fallen off the bus.\n");
     OpenOptions::new().write(true).open("/dev/kmsg").unwrap().write_all(line.as_bytes()).unwrap();
     run.finish(Duration::from_secs(20));
-    let ours = |line: &&Value| line["text"].as_str().is_some_and(|text| text.contains(&format!("pid={nonce}")));
+    let ours =
+        |line: &&Value| line["record"]["text"].as_str().is_some_and(|text| text.contains(&format!("pid={nonce}")));
     let lines = exported(&out);
     let recorded = lines.iter().find(ours).unwrap_or_else(|| panic!("the line is not in the recording"));
     assert_eq!(recorded["injected"], true, "{recorded}");

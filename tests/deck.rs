@@ -26,6 +26,12 @@ fn leaves_at_once(screen: &mut Screen) {
     );
 }
 
+/// Escape; a terminal sends Alt with a key as Escape and the key, so the next key must not follow at once.
+fn back(screen: &mut Screen) {
+    screen.press("\x1b");
+    std::thread::sleep(Duration::from_millis(300));
+}
+
 #[test]
 fn the_deck_shows_the_node_and_leaves_the_terminal_as_it_was() {
     let node = Sysroot::hgx("gpu-node-07");
@@ -36,7 +42,7 @@ fn the_deck_shows_the_node_and_leaves_the_terminal_as_it_was() {
     assert!(screen.alternate());
     screen.press("?");
     screen.wait_for("quit", SOON);
-    screen.press("\x1b");
+    back(&mut screen);
     leaves_at_once(&mut screen);
 }
 
@@ -70,7 +76,7 @@ fn a_recording_is_shown_like_a_node_and_its_incident_is_one_key_away() {
     screen.wait_for("Xid 79", SOON);
     screen.press("i");
     screen.wait_for("fallen off the bus", SOON);
-    screen.press("\x1b");
+    back(&mut screen);
     leaves_at_once(&mut screen);
 }
 

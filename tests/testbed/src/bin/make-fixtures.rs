@@ -263,7 +263,7 @@ const FIXTURES: &[Fixture] = &[
     },
     Fixture {
         name: "pcie-link-degraded",
-        seconds: 36,
+        seconds: 52,
         gpus: 4,
         mount: false,
         scenario: r#"
@@ -281,7 +281,7 @@ const FIXTURES: &[Fixture] = &[
         happens: |stage| {
             let node = &stage.node;
             let (gpu, port) = (node.gpu_directory(0), node.port_directory(0));
-            for tick in 0..26u64 {
+            for tick in 0..44u64 {
                 stage.at(6.0 + f64::from(u32::try_from(tick).unwrap_or(0)));
                 let errors = (tick + 1) * 40;
                 node.set_aer(&port, "correctable", &[("RxErr", errors), ("BadTLP", errors / 4)]);
