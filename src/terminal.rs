@@ -5,6 +5,7 @@
 //! tmux) sees whole pictures. Keys are read by a thread of their own; data comes from elsewhere through the [`Desk`].
 
 use std::io::{self, IsTerminal, stdout};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
@@ -85,10 +86,38 @@ pub(crate) fn drive(
 ) -> Result<(), Failure> {
     let cannot = |error: io::Error| Failure::io("cannot use the terminal", &error);
     let mut terminal = ratatui::try_init().map_err(cannot)?;
+    leave_on_panic(desk.clone());
     read_keys(desk.clone());
     let ran = cycle(&mut terminal, &mut model, inbox, &mut carry_out);
     let restored = ratatui::try_restore();
+    if PANICKED.load(Ordering::Relaxed) {
+        return Err(Failure::new(
+            Code::Software,
+            "the deck ended because of a fault of its own, told above; please report it",
+        ));
+    }
     ran.and(restored).map_err(cannot)
+}
+
+static PANICKED: AtomicBool = AtomicBool::new(false);
+
+/// ratatui restores the terminal before a panic is told, whichever thread it is in; a deck that goes on drawing over it
+/// would bury the message.
+fn leave_on_panic(desk: Desk) {
+    let restore_and_tell = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        restore_and_tell(panic);
+        PANICKED.store(true, Ordering::Relaxed);
+        desk.leave();
+    }));
+    // How this is tested: debug builds panic when told to, in a thread as a data task would.
+    if cfg!(debug_assertions) && std::env::var_os("GPUDECK_TEST_PANIC").is_some() {
+        thread::spawn(|| {
+            thread::sleep(Duration::from_secs(1));
+            let nothing: Option<()> = None;
+            nothing.expect("GPUDECK_TEST_PANIC asks for a panic");
+        });
+    }
 }
 
 fn cycle(

@@ -64,7 +64,7 @@ fn a_stuck_driver_call_freezes_one_gpu_and_nothing_else() {
         changes += u32::from(now != before);
         before = now;
     }
-    assert!(changes >= 8, "the deck changed only {changes} times in 6 s:\n{before}");
+    assert!(changes >= 5, "the deck changed only {changes} times in 6 s:\n{before}");
     leaves_at_once(&mut screen);
 }
 
@@ -87,6 +87,15 @@ fn a_terminal_of_any_size_is_used() {
         assert!(wait_until(SOON, || screen.alternate() && !screen.text().trim().is_empty()));
         leaves_at_once(&mut screen);
     }
+}
+
+#[test]
+fn a_panic_restores_the_terminal_and_is_told() {
+    let mut screen = Screen::open(Deck::new(["demo"]).env("GPUDECK_TEST_PANIC", "1"), 100, 30);
+    let status = screen.wait_for_end(SOON);
+    assert_eq!(status.exit_code(), 70);
+    assert!(wait_until(Duration::from_secs(1), || !screen.alternate() && !screen.cursor_hidden()));
+    screen.wait_for("GPUDECK_TEST_PANIC asks for a panic", Duration::from_secs(1));
 }
 
 #[test]

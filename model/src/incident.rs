@@ -195,7 +195,7 @@ struct IncidentJson<'a> {
     severity: Severity,
     started: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    started_mono_ns: Option<u64>,
+    mono_ns: Option<u64>,
     ended: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     ended_mono_ns: Option<u64>,
@@ -218,7 +218,7 @@ impl Serialize for Incident {
             id: &self.id,
             severity: self.severity,
             started: self.started.rfc3339(),
-            started_mono_ns: self.started.mono_ns,
+            mono_ns: self.started.mono_ns,
             ended: self.ended.and_then(Stamp::rfc3339),
             ended_mono_ns: self.ended.and_then(|ended| ended.mono_ns),
             open: self.open(),
