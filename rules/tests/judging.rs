@@ -246,6 +246,59 @@ fn the_revision_moves_when_incidents_do() {
     assert_eq!(evaluator.incidents().len(), 1);
 }
 
+/// To be timed by hand, optimised: `time cargo test --release -p rules --test judging -- --ignored a_flood_of_800`.
+#[test]
+#[ignore = "a load, for timing"]
+fn a_flood_of_800_000_lines() {
+    let mut node = Node::default();
+    let mut evaluator = evaluator();
+    let lines: Vec<Event> = (0..29)
+        .map(|shape| {
+            line(
+                0,
+                &format!(
+                    "NVRM: Xid (PCI:0000:{shape:02x}:00): 95, pid=1, name=a, Uncontained: FBHUB. RST: Yes, D-RST: No"
+                ),
+                0,
+            )
+        })
+        .collect();
+    for s in 0..8_000u64 {
+        let frame = node.frame("kernel_log", s, |draft| {
+            draft.events.extend((0..100).map(|n| Event { at: at(s), ..lines[((s * 100 + n) % 29) as usize].clone() }));
+        });
+        evaluator.frame(&frame);
+    }
+    evaluator.advance(at(8_001));
+    assert_eq!(evaluator.findings().iter().map(|finding| finding.count).sum::<u64>(), 800_000);
+}
+
+/// To be timed by hand, optimised, like the flood: 24 hours of 8 GPUs at 1 Hz, about 100 series each.
+#[test]
+#[ignore = "a load, for timing"]
+fn a_day_of_eight_gpus() {
+    let mut node = Node::default();
+    let mut evaluator = evaluator();
+    let metrics: Vec<_> = model::catalogue::all().filter(|metric| metric.entity == model::EntityKind::Gpu).collect();
+    for s in 0..86_400u64 {
+        let frame = node.frame("nvml", s, |draft| {
+            for n in 1..=8 {
+                for (at, metric) in metrics.iter().enumerate() {
+                    // A third of the readings change at each look.
+                    let moving = if at % 3 == 0 { s % 50 } else { 40 };
+                    match metric.is_counter() {
+                        true => draft.read(&gpu(n), *metric, s / 900),
+                        false if metric.unit == model::Unit::None => draft.read(&gpu(n), *metric, 0u64),
+                        false => draft.read(&gpu(n), *metric, moving as f64),
+                    }
+                }
+            }
+        });
+        evaluator.frame(&frame);
+    }
+    evaluator.advance(at(86_401));
+}
+
 /// A busy minute of many probes, with faults of several kinds.
 fn minute(node: &mut Node) -> Vec<Vec<Frame>> {
     (0..60u64)

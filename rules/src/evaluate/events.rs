@@ -1,7 +1,7 @@
 //! Events against the rules on them: what matches, what counts, what ends something.
 
 use model::finding::Proof;
-use model::{Entity, EntityInfo, Event, Evidence, Field};
+use model::{Entity, EntityInfo, EntityKind, Event, Evidence, Field};
 
 use super::held::field_text;
 use super::world::Here;
@@ -34,11 +34,19 @@ impl Evaluator {
         }
         let index = self.index.clone();
         let mut spoken = false;
+        // Most rules on one kind of event look at the same kind of entity.
+        let mut target: Option<(EntityKind, Entity)> = None;
         for ix in index.on.get(event.kind.as_ref()).into_iter().flatten() {
             if self.book.rule(*ix).fallback && spoken {
                 break;
             }
-            spoken |= self.match_event(*ix, &event);
+            let kind = self.book.rule(*ix).entity;
+            let (_, entity) = match target.take().filter(|(known, _)| *known == kind) {
+                Some(found) => target.insert(found),
+                None => target.insert((kind, self.world.target(kind, &event))),
+            };
+            let entity = entity.clone();
+            spoken |= self.match_event(*ix, entity, &event);
         }
         for ix in index.ends.get(event.kind.as_ref()).into_iter().flatten() {
             self.end_by(*ix, &event);
@@ -58,10 +66,9 @@ impl Evaluator {
     }
 
     /// True if the rule's condition holds of the event, whether or not often enough.
-    fn match_event(&mut self, ix: RuleIx, event: &Event) -> bool {
+    fn match_event(&mut self, ix: RuleIx, entity: Entity, event: &Event) -> bool {
         let book = self.book.clone();
         let rule = book.rule(ix);
-        let entity = self.world.target(rule.entity, event);
         let scope = Here {
             event: Some(event),
             count: None,
