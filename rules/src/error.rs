@@ -7,7 +7,7 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
-use miette::{Diagnostic, LabeledSpan, SourceCode};
+use miette::{Diagnostic, LabeledSpan, NamedSource, SourceCode};
 
 /// What is wrong in a rule file.
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ pub struct RuleError {
     pub message: String,
     /// What to do about it.
     pub help: Option<String>,
-    source: Arc<str>,
+    source: Box<NamedSource<Arc<str>>>,
     span: Range<usize>,
 }
 
@@ -39,7 +39,7 @@ impl RuleError {
             column,
             message: fault.message,
             help: fault.help,
-            source: source.text.clone(),
+            source: Box::new(NamedSource::new(&source.name, source.text.clone())),
             span: start..span.end.clamp(start, source.text.len()),
         }
     }
@@ -63,7 +63,7 @@ impl Diagnostic for RuleError {
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        Some(&self.source)
+        Some(self.source.as_ref())
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {

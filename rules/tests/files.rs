@@ -136,7 +136,10 @@ fn the_same_error_is_drawn_with_its_line() {
     let error = Rulebook::parse(&[("my.toml", &wrong)]).unwrap_err().remove(0);
     let mut drawn = String::new();
     GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor()).render_report(&mut drawn, &error).unwrap();
-    assert!(drawn.contains("when = \"gpu.tmep > 90\"") && drawn.contains("did you mean"), "{drawn}");
+    assert!(
+        drawn.contains("when = \"gpu.tmep > 90\"") && drawn.contains("did you mean") && drawn.contains("my.toml:8:9"),
+        "{drawn}"
+    );
 }
 
 #[test]

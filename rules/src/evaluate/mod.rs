@@ -136,7 +136,9 @@ impl Evaluator {
         }
     }
 
-    /// Lets time pass without a Frame: judges what was taken in, and the timers up to then.
+    /// Lets time pass without a Frame: judges what was taken in, and the timers up to then. For the end of the input:
+    /// while Frames come, the next one does it, and a call in between would make what is found depend on when it was
+    /// made.
     pub fn advance(&mut self, to: Stamp) {
         self.settle();
         if to.axis_ns() > self.instant.axis_ns() {
