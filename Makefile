@@ -32,7 +32,9 @@ lint:
 
 bench:
 	@scripts/needs.sh build
-	cargo bench --workspace --quiet
+	@cargo build --release --quiet -p gpudeck -p nvml-sim --bin gpudeck --lib
+	@cargo bench --quiet -p gpudeck --bench ratios
+	@scripts/bench-cost.sh
 
 fixtures:
 	@scripts/needs.sh test
