@@ -141,6 +141,9 @@ fn text(findings: &[Finding]) -> String {
             }
         }
         text.push('\n');
+        if finding.state == "missing" && finding.problems.is_empty() {
+            text.push_str("    the node has nothing of this kind, or its kernel module is not loaded\n");
+        }
         for problem in &finding.problems {
             let about = problem.entity.as_ref().map(|entity| format!(" {entity}")).unwrap_or_default();
             text.push_str(&format!("    {}{about}: {}\n", problem.call, problem.why));

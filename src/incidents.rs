@@ -101,15 +101,15 @@ pub(crate) enum Health {
 }
 
 impl Health {
-    /// The health that a judgement comes to: by the worst open incident; unknown when there is none and nothing was
-    /// seen.
+    /// The health that a judgement comes to: by the worst open incident; without one, ok only if the GPUs could be
+    /// judged. A node whose driver does not answer is never green.
     pub(crate) fn of(judgement: &Judgement) -> Self {
         let worst =
             judgement.incidents.iter().filter(|incident| incident.open()).map(|incident| incident.severity).max();
         match worst {
             Some(Severity::Critical | Severity::Fatal) => Self::Critical,
             Some(Severity::Warning) => Self::Warning,
-            _ if judgement.coverage.seen.is_empty() => Self::Unknown,
+            _ if !judgement.coverage.seen.iter().any(|source| source == "nvml") => Self::Unknown,
             _ => Self::Ok,
         }
     }

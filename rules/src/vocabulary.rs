@@ -21,7 +21,7 @@ pub struct EventKind {
 use Type::{Bool, Num, Text};
 
 const KERNEL: &str = "kernel_log";
-const ENGINE: &str = "engine";
+pub(crate) const ENGINE: &str = "engine";
 
 const fn kernel(name: &'static str, fields: &'static [(&'static str, Type)]) -> EventKind {
     EventKind { name, source: KERNEL, fields }

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use model::catalogue::{DRIVER_STATE, PROBE_STATE};
 use model::{Coverage, CoverageGap, Entity, Event, Frame, ProbeFault, Reading, event};
 
 use super::world::World;
 use crate::lang::expr::MetricIx;
 use crate::rule::{Rule, Rulebook};
-use crate::vocabulary::source_of;
+use crate::vocabulary::{ENGINE, source_of};
 
 /// Faults of one probe that are told apart.
 const MOST_FAULTS: usize = 32;
@@ -71,26 +72,82 @@ impl Sources {
             why,
             rules,
         };
-        for (source, rules) in &needed {
-            if !self.seen.contains(*source) && *source != "engine" {
-                gaps.push(gap(source, None, "missing: no reading came from it".to_owned(), *rules));
+        let rules = |source: &str| needed.get(source).copied().unwrap_or(0);
+        let mut seen = Vec::new();
+        let mut silent = BTreeSet::new();
+        for source in needed.keys().copied().filter(|source| *source != ENGINE) {
+            match self.answer(book, world, now, source) {
+                Answer::Answered => seen.push(source.to_owned()),
+                Answer::NothingThere => {}
+                Answer::None(why) => {
+                    silent.insert(source);
+                    if !self.faults.contains_key(source) {
+                        gaps.push(gap(source, None, why, rules(source)));
+                    }
+                }
             }
         }
-        let rules = |source: &str| needed.get(source).copied().unwrap_or(0);
         for (probe, why) in self.stuck.iter().chain(&self.lost) {
             gaps.push(gap(probe, None, why.clone(), rules(probe)));
         }
         for (probe, faults) in &self.faults {
-            for fault in faults {
+            for (place, fault) in faults.iter().enumerate() {
                 let why = format!("{}: {}", model::text::clean(&fault.call, 80), fault.why.display(160));
-                gaps.push(gap(probe, fault.entity.clone(), why, 0));
+                // The first fault of a source that gives nothing is what blinds its rules.
+                let blind = if place == 0 && silent.contains(probe.as_str()) { rules(probe) } else { 0 };
+                gaps.push(gap(probe, fault.entity.clone(), why, blind));
             }
         }
-        gaps.extend(unread(book, world, now));
+        gaps.extend(unread(book, world, now).into_iter().filter(|gap| !silent.contains(gap.source.as_str())));
         gaps.sort();
         gaps.dedup();
-        Coverage { seen: self.seen.iter().cloned().collect(), gaps }
+        Coverage { seen, gaps }
     }
+
+    /// Whether a source answers: by its probe's own word, and by whether anything was read from it.
+    fn answer(&self, book: &Rulebook, world: &World, now: u64, source: &str) -> Answer {
+        if !self.seen.contains(source) {
+            return Answer::None("missing: no reading came from it".to_owned());
+        }
+        let word = |entity: &Entity, metric: &str| {
+            let (ix, _) = book.metrics.iter().find(|(_, name)| *name == metric)?;
+            Some(world.find(entity, ix)?.current(now)?.good()?.as_text()?.raw().to_owned())
+        };
+        let state = word(&Entity::Probe(source.to_owned()), PROBE_STATE.name);
+        let driver = if source == "nvml" { word(&Entity::Node, DRIVER_STATE.name) } else { None };
+        for told in state.into_iter().chain(driver) {
+            if !matches!(told.as_str(), "ok" | "degraded" | "stuck") {
+                let told = model::text::clean(&told, 40);
+                return Answer::None(format!("{told}: it gives no readings"));
+            }
+        }
+        if source == "kernel_log" || has_readings(book, world, now, source) {
+            return Answer::Answered;
+        }
+        let tried =
+            world.by_entity.values().flatten().any(|(metric, _)| source_of(book.metrics.name(*metric)) == source);
+        if tried { Answer::None("nothing could be read from it".to_owned()) } else { Answer::NothingThere }
+    }
+}
+
+/// What a source has to say for itself.
+enum Answer {
+    /// It can be judged by.
+    Answered,
+    /// The node has nothing of its kind: no mount, no RDMA port.
+    NothingThere,
+    /// It gives nothing, and why.
+    None(String),
+}
+
+fn has_readings(book: &Rulebook, world: &World, now: u64, source: &str) -> bool {
+    world.by_entity.values().flatten().any(|(metric, at)| {
+        let name = book.metrics.name(*metric);
+        let reading = || world.series.get(*at).and_then(|series| series.current(now));
+        source_of(name) == source
+            && name != DRIVER_STATE.name
+            && reading().is_some_and(|reading| reading.value().is_some())
+    })
 }
 
 fn sources_of<'a>(book: &'a Rulebook, rule: &'a Rule) -> BTreeSet<&'a str> {

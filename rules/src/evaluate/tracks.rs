@@ -6,6 +6,7 @@ use model::finding::Proof;
 use model::{Entity, EntityKind, Event, Evidence, Stamp};
 
 use super::held::Held;
+use super::series::Series;
 use super::world::{Here, absent_after, later};
 use super::{Evaluator, MOST_FINDINGS, MOST_HITS, MOST_TRACKS, Track, TrackKey};
 use crate::rule::{Rule, RuleIx};
@@ -170,10 +171,19 @@ impl Evaluator {
         Here { world: &self.world, entity, window: rule.window_ns, now: self.now(), event: None, count: None }
     }
 
-    /// The last readings of what the rule looks at.
+    /// The last readings of what the rule looks at: of those that changed, if any did; what never held a value proves
+    /// nothing beside what does.
     fn readings(&self, rule: &Rule, entity: &Entity) -> Vec<Evidence> {
-        let series = rule.when.reads.iter().filter_map(|metric| self.world.find(entity, *metric));
-        series
+        let series: Vec<_> = rule.when.reads.iter().filter_map(|metric| self.world.find(entity, *metric)).collect();
+        let changed = |series: &&&Series| series.recent.len() > 1;
+        let valued = |series: &&&Series| series.recent.iter().any(|(_, reading)| reading.value().is_some());
+        let telling: Vec<&Series> = match series.iter().filter(changed).count() {
+            0 => series.iter().filter(valued).copied().collect(),
+            _ => series.iter().filter(changed).copied().collect(),
+        };
+        let shown = if telling.is_empty() { series } else { telling };
+        shown
+            .into_iter()
             .filter_map(|series| {
                 let (at, _) = series.recent.back()?;
                 let values = series.recent.iter().map(|(_, reading)| reading.clone()).collect();
