@@ -150,7 +150,7 @@ impl Data {
                     Some(Ask::Question(question)) => {
                         self.desk.send(Msg::Answer(answer(&self.timeline, question, &mut self.decoder)));
                     }
-                    Some(Ask::Mark(text)) => session.mark(&text).await,
+                    Some(Ask::Mark(text)) => session.mark(&text),
                     None => return,
                 },
                 _ = show.tick() => self.show(),

@@ -47,7 +47,7 @@ pub(crate) fn config(args: &NodeArgs, node: &Node, without: &[String]) -> Result
     arguments.extend(["--interval".into(), format!("{}ms", millis(args.interval)).into()]);
     let probes = probes::worker::NAMES.iter().map(|name| (*name).to_owned());
     let probes = probes.filter(|name| !without.contains(name)).collect();
-    Ok(Config { program, arguments, probes, boot: boot(node) })
+    Ok(Config { program, arguments, probes, interval: args.interval, boot: boot(node) })
 }
 
 /// A runtime for sessions: two threads are plenty for pipes.

@@ -94,12 +94,12 @@ async fn write(args: &NodeArgs, record: &RecordArgs, here: &Node, out: &mut Out)
         tokio::select! {
             admitted = session.next() => match admitted {
                 Some(admitted) => out.append(&admitted.raw),
-                None => return Ok(()),
+                None => break,
             },
-            () = over => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = terminate.recv() => return Ok(()),
-            _ = hang_up.recv() => return Ok(()),
+            () = over => break,
+            _ = interrupt.recv() => break,
+            _ = terminate.recv() => break,
+            _ = hang_up.recv() => break,
         }
         // Trouble with the disk is told when it comes and when it goes; recording goes on.
         let stalled = out.health().stalled;
@@ -114,6 +114,12 @@ async fn write(args: &NodeArgs, record: &RecordArgs, here: &Node, out: &mut Out)
             told = stalled;
         }
     }
+    // What was under way when the end came belongs to the recording.
+    session.stop();
+    while let Some(admitted) = session.next().await {
+        out.append(&admitted.raw);
+    }
+    Ok(())
 }
 
 fn header(args: &NodeArgs, here: &Node) -> Header {

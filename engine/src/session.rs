@@ -24,6 +24,8 @@ pub struct Config {
     pub arguments: Vec<OsString>,
     /// Which probes.
     pub probes: Vec<String>,
+    /// How long between two readings of fast sources: a worker may be silent for so long, and some.
+    pub interval: Duration,
     /// The boot that the Frames belong to.
     pub boot: BootId,
 }
@@ -65,19 +67,18 @@ impl Session {
         self.frames.recv().await
     }
 
-    /// The next admitted Frame if there is one now.
-    pub fn try_next(&mut self) -> Option<Admitted> {
-        self.frames.try_recv().ok()
-    }
-
-    /// Writes an operator's note into the stream.
-    pub async fn mark(&self, text: &str) {
+    /// Writes an operator's note into the stream, at this instant. Never waits: who calls is who takes the Frames, and a
+    /// full stream moves on only when they are taken.
+    pub fn mark(&self, text: &str) {
         let mut draft = Draft::new("engine", clock::now());
         draft.events.push(Event::new(draft.at, MARK).about(Entity::Node).with("text", text));
-        let _ended = self.reports.send(Report::Draft(draft)).await;
+        let reports = self.reports.clone();
+        tokio::spawn(async move {
+            let _ended = reports.send(Report::Draft(draft)).await;
+        });
     }
 
-    /// Asks the workers to end.
+    /// Asks the workers to end. What they have told until now still comes; then [`Session::next`] gives `None`.
     pub fn stop(&self) {
         self.stop.send_replace(true);
     }
@@ -95,34 +96,59 @@ async fn sequence(
     frames: mpsc::Sender<Admitted>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let mut sequencer = Sequencer::new(boot);
-    let mut own = Dictionary::default();
-    let mut decoder = Decoder::new();
+    let mut admission =
+        Admission { sequencer: Sequencer::new(boot), own: Dictionary::default(), decoder: Decoder::new() };
     let mut cost = Cost::default();
     let mut second = interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
-        let (stream, frame) = tokio::select! {
-            report = reports.recv() => match report {
-                Some(Report::Frame(stream, frame)) => (stream, frame),
-                Some(Report::Draft(draft)) => (StreamId(0), draft.seal(&mut own)),
-                Some(Report::Ended(stream)) => {
-                    sequencer.forget(stream);
-                    continue;
-                }
-                None => return,
-            },
-            _ = second.tick() => (StreamId(0), cost.draft().seal(&mut own)),
-            _ = stop.changed() => return,
+        let report = tokio::select! {
+            report = reports.recv() => report,
+            _ = second.tick() => Some(Report::Draft(cost.draft())),
+            _ = stop.changed() => break,
         };
-        let raw = Arc::new(sequencer.admit(stream, frame));
-        if let Some(version) = driver_version(&raw, sequencer.dictionary()) {
-            decoder.set_driver(version);
-        }
-        let decoded = decoded(&raw, &mut decoder);
-        if frames.send(Admitted { raw, decoded }).await.is_err() {
+        let Some(report) = report else { return };
+        if let Some(admitted) = admission.admit(report)
+            && frames.send(admitted).await.is_err()
+        {
             return;
         }
+    }
+    // What has been told is not lost because we end; supervisors that still wait to be heard are sent away.
+    reports.close();
+    while let Some(report) = reports.recv().await {
+        if let Some(admitted) = admission.admit(report)
+            && frames.send(admitted).await.is_err()
+        {
+            return;
+        }
+    }
+}
+
+/// From reports to admitted Frames.
+struct Admission {
+    sequencer: Sequencer,
+    /// The series of what the engine itself has to say.
+    own: Dictionary,
+    decoder: Decoder,
+}
+
+impl Admission {
+    fn admit(&mut self, report: Report) -> Option<Admitted> {
+        let (stream, frame) = match report {
+            Report::Frame(stream, frame) => (stream, frame),
+            Report::Draft(draft) => (StreamId(0), draft.seal(&mut self.own)),
+            Report::Ended(stream) => {
+                self.sequencer.forget(stream);
+                return None;
+            }
+        };
+        let raw = Arc::new(self.sequencer.admit(stream, frame));
+        if let Some(version) = driver_version(&raw, self.sequencer.dictionary()) {
+            self.decoder.set_driver(version);
+        }
+        let decoded = decoded(&raw, &mut self.decoder);
+        Some(Admitted { raw, decoded })
     }
 }
 

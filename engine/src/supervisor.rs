@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use model::event::{PROBE_CRASHED, PROBE_STARTED, PROBE_STUCK};
 use model::{Draft, Entity, Event, Field, Frame, Reading, Untrusted, catalogue, wire};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
-use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -26,9 +26,14 @@ const BACK_OFF: (Duration, Duration) = (Duration::from_millis(250), Duration::fr
 /// A worker that ran this long was healthy: the next replacement waits the shortest time again.
 const HEALTHY: Duration = Duration::from_secs(60);
 
-/// The longest silence of each probe that is not a hang. All but the slow ones give a Frame at least once a second.
+/// The longest silence of each probe that is not a hang, where sources are read once a second or faster. All but the slow
+/// ones give a Frame at each interval; see [`patience_with`] for longer ones.
 const DEADLINES: &[(&str, Duration)] = &[("pcie", Duration::from_secs(20)), ("process", Duration::from_secs(20))];
 const DEADLINE: Duration = Duration::from_secs(5);
+
+/// The longest line of a worker's complaints that is taken in one piece, and how many of its lines go to the log.
+const MOST_LINE: u64 = 64 << 10;
+const MOST_LINES: u32 = 1_000;
 
 /// A worker may need longer for its first Frame: a driver that nobody used takes seconds per GPU to wake.
 const FIRST_DEADLINE: Duration = Duration::from_secs(30);
@@ -81,7 +86,7 @@ pub(crate) async fn supervise(probe: String, index: u64, config: Config, mut lin
             match start(&probe, stream, &config) {
                 Ok(mut worker) => {
                     report_state(&probe, &links, "ok", None).await;
-                    let end = listen(&probe, &mut worker, &mut links).await;
+                    let end = listen(&mut worker, patience_with(&probe, config.interval), &mut links).await;
                     let _closed = links.reports.send(Report::Ended(worker.stream)).await;
                     if worker.born.elapsed() > HEALTHY {
                         back_off = BACK_OFF.0;
@@ -117,6 +122,8 @@ fn start(probe: &str, stream: StreamId, config: &Config) -> std::io::Result<Work
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
+        // A group of its own: Ctrl-C and the end of a terminal are for us, not for a worker inside a driver call.
+        .process_group(0)
         .spawn()?;
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     let stdout = stdout.ok_or_else(|| std::io::Error::other("the worker has no standard output"))?;
@@ -125,21 +132,37 @@ fn start(probe: &str, stream: StreamId, config: &Config) -> std::io::Result<Work
     Ok(Worker { child, _stdin: stdin, stdout, last_words, pid, stream, born: Instant::now() })
 }
 
-/// Passes the worker's complaints on to the log and keeps the last of them.
-async fn read_last_words(probe: String, stderr: Option<ChildStderr>) -> String {
+/// Passes the worker's complaints on to the log and keeps the last of them. Reads until the worker closes its end, however
+/// much it says and in whatever encoding: a worker must never fail for want of somebody who listens.
+async fn read_last_words(probe: String, stderr: Option<impl AsyncRead + Unpin>) -> String {
     let mut last = String::new();
     let Some(stderr) = stderr else { return last };
-    let mut lines = BufReader::new(stderr.take(1 << 20)).lines();
-    while let Ok(Some(line)) = lines.next_line().await {
-        let line = model::text::clean(&line, 300);
-        tracing::warn!(probe, line, "worker");
-        last = line;
+    let (mut stderr, mut line, mut told) = (BufReader::new(stderr), Vec::new(), 0u32);
+    loop {
+        line.clear();
+        // A line without an end is told in pieces.
+        match (&mut stderr).take(MOST_LINE).read_until(b'\n', &mut line).await {
+            Ok(0) | Err(_) => return last,
+            Ok(_) => {}
+        }
+        let words = model::text::clean(String::from_utf8_lossy(&line).trim_end(), 300);
+        if told < MOST_LINES {
+            told += 1;
+            tracing::warn!(probe, line = words, "worker");
+        }
+        if !words.is_empty() {
+            last = words;
+        }
     }
-    last
 }
 
-async fn listen(probe: &str, worker: &mut Worker, links: &mut Links) -> End {
+/// How long a worker may be silent: one that reads its source less often may be silent for longer.
+fn patience_with(probe: &str, interval: Duration) -> Duration {
     let deadline = DEADLINES.iter().find(|(slow, _)| *slow == probe).map_or(DEADLINE, |(_, deadline)| *deadline);
+    deadline.saturating_add(interval.saturating_sub(Duration::from_secs(1)))
+}
+
+async fn listen(worker: &mut Worker, deadline: Duration, links: &mut Links) -> End {
     let mut patience = FIRST_DEADLINE.max(deadline);
     loop {
         let frame = tokio::select! {
@@ -224,4 +247,30 @@ fn state(probe: &str, word: &str) -> Draft {
     let mut draft = Draft::new("engine", clock::now());
     draft.read(&Entity::Probe(probe.to_owned()), catalogue::PROBE_STATE, word);
     draft
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_probe_that_is_read_seldom_may_be_silent_for_longer() {
+        let seconds = Duration::from_secs;
+        assert_eq!(patience_with("host", seconds(1)), seconds(5));
+        assert_eq!(patience_with("host", Duration::from_millis(100)), seconds(5));
+        assert!(patience_with("host", seconds(10)) > seconds(10), "a worker that keeps its interval is not stuck");
+        assert!(patience_with("pcie", seconds(60)) > seconds(60));
+    }
+
+    #[tokio::test]
+    async fn last_words_survive_other_encodings_and_floods() {
+        let mut said = vec![b'x'; 3 << 20];
+        said.extend_from_slice(b"\n\xff\xfe broken\n");
+        for _ in 0..2_000 {
+            said.extend_from_slice(b"again\n");
+        }
+        said.extend_from_slice(b"the \x1b[31mend\n\n");
+        let words = read_last_words("nvml".to_owned(), Some(said.as_slice())).await;
+        assert_eq!(words, "the \u{241b}[31mend");
+    }
 }
