@@ -132,7 +132,7 @@ fn more(text: &mut String, there: usize, shown: usize) {
 /// The sign of a severity: a shape, so that it needs no colour.
 pub(crate) fn shape(severity: Severity) -> char {
     match severity {
-        Severity::Info => 'ℹ',
+        Severity::Info => 'i',
         Severity::Warning => '▲',
         Severity::Critical => '●',
         Severity::Fatal => '✖',

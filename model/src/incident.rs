@@ -72,6 +72,8 @@ pub struct Symptom {
     pub entity: Entity,
     /// What it is, in a few words.
     pub title: String,
+    /// How bad it is by itself.
+    pub severity: Severity,
     /// When it was first seen.
     pub at: Stamp,
     /// How often.
@@ -172,6 +174,7 @@ struct SymptomJson<'a> {
     rule: &'a str,
     entity: &'a Entity,
     title: &'a str,
+    severity: Severity,
     at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     mono_ns: Option<u64>,
@@ -261,6 +264,7 @@ fn symptom_json(symptom: &Symptom) -> SymptomJson<'_> {
         rule: &symptom.rule,
         entity: &symptom.entity,
         title: &symptom.title,
+        severity: symptom.severity,
         at: symptom.at.rfc3339(),
         mono_ns: symptom.at.mono_ns,
         count: symptom.count,

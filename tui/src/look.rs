@@ -176,7 +176,7 @@ pub(crate) fn tone_of(severity: Severity) -> Tone {
 /// The shape of a severity.
 pub(crate) fn shape_of(severity: Severity) -> &'static str {
     match severity {
-        Severity::Info => "ℹ",
+        Severity::Info => "i",
         Severity::Warning => "▲",
         Severity::Critical => "●",
         Severity::Fatal => "✖",

@@ -153,10 +153,12 @@ impl Model {
                 || matches!((other, entity), (Entity::NvLink(key, _), Entity::Gpu(gpu)) if key == gpu)
         };
         self.standing()
-            .filter(|incident| {
-                concerns(&incident.root.entity) || incident.symptoms.iter().any(|symptom| concerns(&symptom.entity))
+            .flat_map(|incident| {
+                // What only suffers from the cause is as bad as its own symptom.
+                let suffers = incident.symptoms.iter().map(|symptom| (&symptom.entity, symptom.severity));
+                std::iter::once((&incident.root.entity, incident.severity)).chain(suffers)
             })
-            .map(|incident| incident.severity)
+            .filter_map(|(about, severity)| concerns(about).then_some(severity))
             .max()
     }
 

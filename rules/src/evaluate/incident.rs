@@ -189,6 +189,7 @@ impl Group<'_> {
             rule: held.id.clone(),
             entity: self.world.inventory.canonical(&held.entity),
             title: held.title.clone(),
+            severity: held.severity,
             at: held.started,
             count: held.count,
         }

@@ -59,6 +59,7 @@ pub(super) fn fallen(place: usize, started: u64) -> Incident {
         rule: "gpu-lost".into(),
         entity,
         title: title.into(),
+        severity: model::Severity::Critical,
         at: at(started + after),
         count,
     };
