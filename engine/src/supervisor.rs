@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use model::event::{PROBE_CRASHED, PROBE_STARTED, PROBE_STUCK};
-use model::{Draft, Entity, Event, Field, Frame, Reading, Untrusted, catalogue, wire};
+use model::{Draft, Entity, Event, Field, Frame, Reading, Stamp, Untrusted, catalogue, wire};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::sync::{mpsc, watch};
@@ -85,8 +85,7 @@ pub(crate) async fn supervise(probe: String, index: u64, config: Config, mut lin
             let stream = StreamId(index << 32 | generation);
             match start(&probe, stream, &config) {
                 Ok(mut worker) => {
-                    report_state(&probe, &links, "ok", None).await;
-                    let end = listen(&mut worker, patience_with(&probe, config.interval), &mut links).await;
+                    let end = listen(&probe, &mut worker, patience_with(&probe, config.interval), &mut links).await;
                     let _closed = links.reports.send(Report::Ended(worker.stream)).await;
                     if worker.born.elapsed() > HEALTHY {
                         back_off = BACK_OFF.0;
@@ -101,7 +100,7 @@ pub(crate) async fn supervise(probe: String, index: u64, config: Config, mut lin
                     }
                 }
                 Err(error) => {
-                    report_state(&probe, &links, "missing", Some(error.to_string())).await;
+                    report_missing(&probe, &links, &error).await;
                 }
             }
         }
@@ -162,8 +161,9 @@ fn patience_with(probe: &str, interval: Duration) -> Duration {
     deadline.saturating_add(interval.saturating_sub(Duration::from_secs(1)))
 }
 
-async fn listen(worker: &mut Worker, deadline: Duration, links: &mut Links) -> End {
+async fn listen(probe: &str, worker: &mut Worker, deadline: Duration, links: &mut Links) -> End {
     let mut patience = FIRST_DEADLINE.max(deadline);
+    let mut heard = false;
     loop {
         let frame = tokio::select! {
             read = timeout(patience, read_frame(&mut worker.stdout)) => read,
@@ -174,6 +174,10 @@ async fn listen(worker: &mut Worker, deadline: Duration, links: &mut Links) -> E
             Ok(Err(how)) => return End::Died(how),
             Ok(Ok(frame)) => {
                 patience = deadline;
+                // A worker is well once it has told something, not once it has been started.
+                if !std::mem::replace(&mut heard, true) {
+                    report_started(probe, links, frame.at).await;
+                }
                 if links.reports.send(Report::Frame(worker.stream, frame)).await.is_err() {
                     return End::Stopped;
                 }
@@ -233,13 +237,16 @@ async fn report_silence(probe: &str, links: &Links, worker: &Worker, silence: Du
     let _closed = links.reports.send(Report::Draft(draft)).await;
 }
 
-async fn report_state(probe: &str, links: &Links, word: &str, why: Option<String>) {
-    let mut draft = state(probe, word);
-    let entity = Entity::Probe(probe.to_owned());
-    match why {
-        Some(why) => draft.fault("start worker", Some(entity), why),
-        None => draft.events.push(Event::new(draft.at, PROBE_STARTED).about(entity).with("probe", probe)),
-    }
+/// Said at the instant of the worker's first Frame and before it, so that what that one says of the probe stands.
+async fn report_started(probe: &str, links: &Links, at: Stamp) {
+    let mut draft = Draft { at, ..state(probe, "ok") };
+    draft.events.push(Event::new(at, PROBE_STARTED).about(Entity::Probe(probe.to_owned())).with("probe", probe));
+    let _closed = links.reports.send(Report::Draft(draft)).await;
+}
+
+async fn report_missing(probe: &str, links: &Links, error: &std::io::Error) {
+    let mut draft = state(probe, "missing");
+    draft.fault("start worker", Some(Entity::Probe(probe.to_owned())), error.to_string());
     let _closed = links.reports.send(Report::Draft(draft)).await;
 }
 

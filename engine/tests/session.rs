@@ -121,3 +121,40 @@ async fn a_worker_that_dies_is_told_with_its_last_words_and_started_again() {
     let told = format!("{:?}", crashes[0]);
     assert!(told.contains("exit status: 7") && told.contains("no such ␛[31mthing"), "{told}");
 }
+
+/// What is said of the probe's state, in order.
+fn states(found: &[Admitted]) -> Vec<String> {
+    let mut dictionary = Dictionary::default();
+    let mut states = Vec::new();
+    for admitted in found {
+        admitted.raw.declares.iter().for_each(|def| assert!(dictionary.declare(def)));
+        let named = admitted.raw.named(&dictionary).samples.into_iter();
+        let of_host = named.filter(|(key, _)| {
+            key.entity == Entity::Probe("host".to_owned()) && key.metric.as_str() == catalogue::PROBE_STATE.name
+        });
+        states.extend(of_host.filter_map(|(_, reading)| Some(reading.good()?.as_text()?.raw().to_owned())));
+    }
+    states
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_is_well_once_it_has_told_something_not_once_it_was_started() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut session = Session::start(&program(directory.path(), "exit 7"));
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    session.stop();
+    let told = states(&all(&mut session).await);
+    assert!(told.len() >= 2 && told.iter().all(|word| word == "crashed"), "{told:?}");
+
+    frames(directory.path(), 3);
+    let mut session = Session::start(&program(directory.path(), r#"cat "$here/frames"; cat > /dev/null"#));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    session.stop();
+    let found = all(&mut session).await;
+    assert_eq!(states(&found), ["ok"]);
+    let first = found.iter().position(|admitted| admitted.raw.probe == "host").unwrap();
+    let started =
+        found.iter().position(|admitted| admitted.raw.events.iter().any(|found| found.kind == event::PROBE_STARTED));
+    assert_eq!(started, Some(first - 1));
+    assert_eq!(found[first].raw.at, found[first - 1].raw.at);
+}
