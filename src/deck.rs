@@ -15,7 +15,6 @@ use ::decode::Decoder;
 use ::rules::Rulebook;
 use engine::{Admitted, Session};
 use model::{Dictionary, EntityKind, History, Incident, NodeState, Stamp, Timeline, catalogue};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{MissedTickBehavior, interval};
 use tui::{Answer, Effect, Features, Mode, Model, Msg, Question, SelfCost};
@@ -57,7 +56,6 @@ pub(crate) fn live(args: &NodeArgs, deck: &DeckArgs) -> Result<ExitCode, Failure
         let _inside = runtime.enter();
         node::session(args, &here, &[])?
     };
-    runtime.spawn(leave_on_signals(letters.clone()));
     let (incidents, known) = tokio::sync::watch::channel(Arc::<Vec<Incident>>::default());
     runtime.spawn(Data::new(rulebook, letters.clone(), incidents).run(session, asked));
     let features = Features { colours: terminal::colours(), read_only, ..Features::default() };
@@ -93,18 +91,6 @@ fn carry_out(effect: Effect, asks: &UnboundedSender<Ask>, desk: &Desk, incidents
         }
         Effect::Quit | Effect::Redraw => {}
     }
-}
-
-/// SIGTERM and SIGHUP leave the deck as `q` does: with the terminal restored.
-async fn leave_on_signals(desk: Desk) {
-    let (Ok(mut terminate), Ok(mut hang_up)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup())) else {
-        return;
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = hang_up.recv() => {}
-    }
-    desk.leave();
 }
 
 /// The data side of a live deck: everything that Frames turn into.
@@ -171,7 +157,7 @@ impl Data {
     }
 
     fn show(&mut self) {
-        if !std::mem::take(&mut self.dirty) {
+        if self.desk.is_behind() || !std::mem::take(&mut self.dirty) {
             return;
         }
         if let Ok(Some((first, last))) = self.timeline.span() {

@@ -49,6 +49,12 @@ fn run(
     }
     let scheduler = open_scheduler(drain.via)?;
     let mut journal = open_journal(&drain.journal)?;
+    for unfinished in journal.unfinished() {
+        output::complain(&format!(
+            "gpudeck: {} of {} (plan {}) was begun and never finished: whether it happened is not known; read the node's state",
+            unfinished.verb, unfinished.node, unfinished.id
+        ));
+    }
     let name = match &drain.node {
         Some(name) => name.clone(),
         None => NodeName::of_this_host().map_err(|error| Failure::new(Code::Usage, error))?.to_string(),
@@ -80,7 +86,7 @@ pub(crate) fn plan_for(incident: Option<&Incident>) -> Result<Box<Plan>, String>
         .map_err(|error| error.to_string())
 }
 
-/// Carries a plan of the deck's out.
+/// Carries a plan of the deck's out. Prints nothing: the screen is the deck's.
 pub(crate) fn carry_out(plan: &Plan, typed: &str) -> (String, OutcomeKind) {
     let acted = open_scheduler(Scheduler::Slurm).and_then(|scheduler| {
         let mut journal = open_journal(Path::new(journal::DEFAULT_PATH))?;
@@ -107,14 +113,7 @@ fn open_journal(path: &Path) -> Result<Journal, Failure> {
         std::fs::create_dir_all(folder)
             .map_err(|error| Failure::io(format!("cannot create {} for the journal", folder.display()), &error))?;
     }
-    let journal = Journal::open(path).map_err(|error| Failure::new(Code::Data, error))?;
-    for unfinished in journal.unfinished() {
-        output::complain(&format!(
-            "gpudeck: {} of {} (plan {}) was begun and never finished: whether it happened is not known; read the node's state",
-            unfinished.verb, unfinished.node, unfinished.id
-        ));
-    }
-    Ok(journal)
+    Journal::open(path).map_err(|error| Failure::new(Code::Data, error))
 }
 
 fn worst_of(path: &Path) -> Result<Option<Incident>, Failure> {

@@ -9,7 +9,7 @@ use std::thread;
 use ::decode::Decoder;
 use ::recorder::RecordedHistory;
 use ::rules::Rulebook;
-use model::{History, Stamp};
+use model::{Entity, History, Stamp, catalogue};
 use tui::{Effect, Features, Mode, Model, Msg, Question};
 
 use crate::cli::ReplayArgs;
@@ -49,22 +49,26 @@ pub(crate) fn show(
         start,
         speed,
     };
+    let mut decoder = Decoder::new();
     if let Some((first, last)) = span {
         desk.send(Msg::Span { first, last });
         if let Ok(state) = history.state_at(last.axis_ns()) {
+            // What an Xid means depends on the driver: events must say what the incidents say.
+            if let Some(version) = state.text(&Entity::Node, catalogue::DRIVER_VERSION) {
+                decoder.set_driver(version);
+            }
             desk.send(Msg::State { state: Arc::new(state), live_end: last });
         }
     }
     desk.send(Msg::Incidents { incidents: Arc::new(judgement.incidents), coverage: Arc::new(judgement.coverage) });
     let answers = desk.clone();
-    thread::spawn(move || answer_all(&history, &asked, &answers));
+    thread::spawn(move || answer_all(&history, decoder, &asked, &answers));
     let model = Model::new(Mode::Replay { title: model::text::clean(title, 80) }, features);
     terminal::drive(model, &desk, &inbox, |effect| carry_out(effect, &asks, &desk))?;
     output::done()
 }
 
-fn answer_all(history: &dyn History, asked: &Receiver<Question>, desk: &Desk) {
-    let mut decoder = Decoder::new();
+fn answer_all(history: &dyn History, mut decoder: Decoder, asked: &Receiver<Question>, desk: &Desk) {
     while let Ok(question) = asked.recv() {
         if !desk.send(Msg::Answer(deck::answer(history, question, &mut decoder))) {
             return;

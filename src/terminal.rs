@@ -5,8 +5,9 @@
 //! tmux) sees whole pictures. Keys are read by a thread of their own; data comes from elsewhere through the [`Desk`].
 
 use std::io::{self, IsTerminal, stdout};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::thread;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use crossterm::event::{self, Event, KeyEventKind};
 use crossterm::terminal::{BeginSynchronizedUpdate, EndSynchronizedUpdate};
 use crossterm::{execute, queue};
 use ratatui::DefaultTerminal;
+use tokio::signal::unix::{SignalKind, signal};
 use tui::{Effect, Model, Msg};
 
 use crate::exit::{Code, Failure};
@@ -23,6 +25,9 @@ const FRAMES_PER_SECOND: u64 = 20;
 
 /// How often the deck is told that time goes on.
 const TICK: Duration = Duration::from_millis(250);
+
+/// So many letters that nobody has taken yet mean that the deck has fallen behind.
+const MOST_WAITING: usize = 64;
 
 /// What reaches the main thread.
 #[derive(Debug)]
@@ -35,24 +40,60 @@ pub(crate) enum Input {
 
 /// The main thread's letter box: who holds a clone can send to the deck.
 #[derive(Clone, Debug)]
-pub(crate) struct Desk(Sender<Input>);
+pub(crate) struct Desk {
+    sender: Sender<Input>,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// The letter box's other end.
+#[derive(Debug)]
+pub(crate) struct Inbox {
+    receiver: Receiver<Input>,
+    waiting: Arc<AtomicUsize>,
+}
+
+impl Inbox {
+    fn next(&self, patience: Duration) -> Result<Input, RecvTimeoutError> {
+        self.receiver.recv_timeout(patience).inspect(|_| self.took())
+    }
+
+    fn next_now(&self) -> Result<Input, TryRecvError> {
+        self.receiver.try_recv().inspect(|_| self.took())
+    }
+
+    fn took(&self) {
+        self.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
 
 impl Desk {
     /// A letter box and its other end.
-    pub(crate) fn open() -> (Self, Receiver<Input>) {
-        let (sender, inbox) = mpsc::channel();
-        (Self(sender), inbox)
+    pub(crate) fn open() -> (Self, Inbox) {
+        let (sender, receiver) = mpsc::channel();
+        let waiting = Arc::<AtomicUsize>::default();
+        (Self { sender, waiting: Arc::clone(&waiting) }, Inbox { receiver, waiting })
     }
 
     /// Sends to the deck. False once it is gone.
     pub(crate) fn send(&self, msg: Msg) -> bool {
-        self.0.send(Input::Msg(Box::new(msg))).is_ok()
+        self.put(Input::Msg(Box::new(msg)))
+    }
+
+    /// Whether the deck has fallen behind: a terminal that takes nothing (Ctrl-S, a line that stalls) holds it up. Who
+    /// sends pictures of the node over and over waits until it has caught up, or they would fill the memory.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > MOST_WAITING
+    }
+
+    fn put(&self, input: Input) -> bool {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        self.sender.send(input).is_ok()
     }
 
     /// Asks the deck to leave.
     pub(crate) fn leave(&self) {
         // A deck that is gone has already left.
-        let _gone = self.0.send(Input::Leave);
+        let _gone = self.put(Input::Leave);
     }
 }
 
@@ -81,10 +122,11 @@ pub(crate) fn colours() -> tui::Colours {
 pub(crate) fn drive(
     mut model: Model,
     desk: &Desk,
-    inbox: &Receiver<Input>,
+    inbox: &Inbox,
     mut carry_out: impl FnMut(Effect),
 ) -> Result<(), Failure> {
     let cannot = |error: io::Error| Failure::io("cannot use the terminal", &error);
+    leave_on_signals(desk.clone()).map_err(cannot)?;
     let mut terminal = ratatui::try_init().map_err(cannot)?;
     leave_on_panic(desk.clone());
     read_keys(desk.clone());
@@ -123,7 +165,7 @@ fn leave_on_panic(desk: Desk) {
 fn cycle(
     terminal: &mut DefaultTerminal,
     model: &mut Model,
-    inbox: &Receiver<Input>,
+    inbox: &Inbox,
     carry_out: &mut impl FnMut(Effect),
 ) -> io::Result<()> {
     let size = terminal.size()?;
@@ -145,11 +187,11 @@ fn cycle(
             drawn = mono();
         }
         let next = (ticked + nanos(TICK)).min(drawn + pause).saturating_sub(mono());
-        match inbox.recv_timeout(Duration::from_nanos(next.max(1_000_000))) {
+        match inbox.next(Duration::from_nanos(next.max(1_000_000))) {
             Ok(Input::Msg(msg)) => {
                 effects.extend(tui::update(model, *msg));
                 // What has come meanwhile belongs into the same picture.
-                while let Ok(input) = inbox.try_recv() {
+                while let Ok(input) = inbox.next_now() {
                     match input {
                         Input::Msg(msg) => effects.extend(tui::update(model, *msg)),
                         Input::Leave => return Ok(()),
@@ -167,6 +209,27 @@ fn cycle(
             effects.extend(tui::update(model, Msg::Tick(engine::clock::now())));
         }
     }
+}
+
+/// Signals that ask us to end leave the deck as `q` does: with the terminal restored.
+fn leave_on_signals(desk: Desk) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let mut asked = {
+        let _inside = runtime.enter();
+        [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?]
+    };
+    thread::spawn(move || {
+        let [interrupt, terminate, hang_up] = &mut asked;
+        runtime.block_on(async {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                _ = hang_up.recv() => {}
+            }
+        });
+        desk.leave();
+    });
+    Ok(())
 }
 
 fn draw(terminal: &mut DefaultTerminal, model: &Model) -> io::Result<()> {
@@ -199,4 +262,21 @@ fn mono() -> u64 {
 
 fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deck_that_takes_nothing_has_fallen_behind_until_it_has_caught_up() {
+        let (desk, inbox) = Desk::open();
+        for _ in 0..=MOST_WAITING {
+            assert!(!desk.is_behind());
+            assert!(desk.send(Msg::Resize(80, 24)));
+        }
+        assert!(desk.is_behind());
+        while inbox.next_now().is_ok() {}
+        assert!(!desk.is_behind());
+    }
 }

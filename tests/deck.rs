@@ -100,15 +100,16 @@ fn a_panic_restores_the_terminal_and_is_told() {
 
 #[test]
 fn being_told_to_end_restores_the_terminal() {
-    let mut screen = Screen::open(Deck::new(["demo"]), 100, 30);
-    assert!(wait_until(SOON, || screen.alternate()));
-    // SIGTERM takes the live deck's way out; a replay ends by the default action or by ours, never with a raw terminal.
     let node = Sysroot::hgx("gpu-node-07");
-    let mut live = Screen::open(Deck::new::<[&str; 0], &str>([]).root(node.root()).driver(&eight("")), 100, 30);
+    let live = Screen::open(Deck::new::<[&str; 0], &str>([]).root(node.root()).driver(&eight("")), 100, 30);
     live.wait_for("LIVE", SOON);
-    let pid = rustix::process::Pid::from_raw(i32::try_from(live.pid()).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    live.wait_for_end(Duration::from_secs(3));
-    assert!(wait_until(Duration::from_secs(1), || !live.alternate()));
-    leaves_at_once(&mut screen);
+    let replay = Screen::open(Deck::new(["demo"]), 100, 30);
+    replay.wait_for("REPLAY", SOON);
+    for (mut screen, signal) in [(live, rustix::process::Signal::TERM), (replay, rustix::process::Signal::INT)] {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(screen.pid()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, signal).unwrap();
+        let status = screen.wait_for_end(Duration::from_secs(3));
+        assert!(status.success(), "{status:?}");
+        assert!(wait_until(Duration::from_secs(1), || !screen.alternate() && !screen.cursor_hidden()));
+    }
 }
