@@ -58,6 +58,9 @@ impl Time {
 
 /// Prints the table.
 pub(crate) fn print(ratios: &[Ratio], results: &Path) {
+    if ratios.iter().all(|ratio| Time::read(results, ratio.ours).is_none()) {
+        return;
+    }
     println!("\n{:<46} {:>24}   {:<46} {:>12}   ratio", "ours", "time", "beside", "time");
     for Ratio { unit, ours, against } in ratios {
         let Some(time) = Time::read(results, *ours) else { continue };

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use model::{Frame, Stamp};
-use recorder::Recording;
+use recorder::{Header, Recording};
 
 /// A fixture, read.
 pub(crate) struct Fixture {
     pub(crate) path: PathBuf,
+    pub(crate) header: Header,
     /// As they were recorded.
     pub(crate) frames: Vec<Frame>,
 }
@@ -18,7 +19,8 @@ impl Fixture {
         let recording = Recording::open(&path).expect("the fixture is recorded; `make fixtures` makes it anew");
         let frames: Vec<Frame> = recording.frames().map(|frame| frame.expect("the fixture is whole")).collect();
         assert!(frames.len() > 100, "{} holds only {} Frames", path.display(), frames.len());
-        Self { path, frames }
+        let header = recording.header().clone();
+        Self { path, header, frames }
     }
 
     /// How long it took when it happened, nanoseconds.

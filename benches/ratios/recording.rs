@@ -29,8 +29,7 @@ fn directory() -> TempDir {
 fn record(path: &Path, fixture: &Fixture, frames: &[Frame]) {
     // At first it is not there.
     let _absent = fs::remove_file(path);
-    let header = Recording::open(&fixture.path).expect("the fixture opens").header().clone();
-    let mut writer = Writer::create(path, &header, Sync::Off).expect("the directory takes it");
+    let mut writer = Writer::create(path, &fixture.header, Sync::Off).expect("the directory takes it");
     for frame in frames {
         assert_eq!(writer.append(frame), Appended::Written);
     }
