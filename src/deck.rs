@@ -33,7 +33,7 @@ const KEEP_EVENTS: usize = 20_000;
 const GAP_NS: u64 = 5_000_000_000;
 
 /// How often the deck is shown the node.
-const SHOW: Duration = Duration::from_millis(200);
+const SHOW: Duration = Duration::from_millis(400);
 
 /// What the deck asks of its data task.
 #[derive(Debug)]

@@ -134,3 +134,40 @@ impl Health {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// Live, the engine decodes behind the sequencer; at replay, the judge does. Both must come to the same, byte for
+    /// byte.
+    #[test]
+    fn the_live_way_and_the_replayed_way_come_to_the_same_incidents() {
+        for fixture in ["xid79-fell-off", "rdma-link-down", "driver-call-hangs"] {
+            let path =
+                Path::new(env!("CARGO_MANIFEST_DIR")).join("replay-fixtures").join(fixture).join("recording.gdk");
+            let recording = ::recorder::Recording::open(&path).expect("the fixture opens");
+            let rulebook = Arc::new(Rulebook::builtin());
+            let mut replayed = Judge::new(Arc::clone(&rulebook), None);
+            let mut live = Judge::new(rulebook, None);
+            let (mut decoder, mut dictionary) = (Decoder::new(), Dictionary::default());
+            for frame in recording.frames().map_while(Result::ok) {
+                for def in &frame.declares {
+                    dictionary.declare(def);
+                }
+                if let Some(version) = engine::session::driver_version(&frame, &dictionary) {
+                    decoder.set_driver(version);
+                }
+                live.decoded(&engine::session::decoded(&Arc::new(frame.clone()), &mut decoder));
+                replayed.raw(frame);
+            }
+            let (live, replayed) = (live.finish(), replayed.finish());
+            assert!(!live.incidents.is_empty(), "{fixture}");
+            let json = |judgement: &Judgement| serde_json::to_string(&judgement.incidents).expect("serialises");
+            assert_eq!(json(&live), json(&replayed), "{fixture}");
+            assert_eq!(live.coverage, replayed.coverage, "{fixture}");
+        }
+    }
+}
