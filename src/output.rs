@@ -16,6 +16,16 @@ pub(crate) fn complain(message: &str) {
     let _gone = writeln!(io::stderr().lock(), "{message}");
 }
 
+/// From here on the log goes to standard error: warnings and worse, or what `GPUDECK_LOG` asks for (`debug`,
+/// `engine=trace`). For commands that run unattended; a deck's screen takes no log.
+pub(crate) fn log() {
+    let wanted = tracing_subscriber::EnvFilter::try_from_env("GPUDECK_LOG");
+    let wanted = wanted.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    // A second call finds the log where it should be.
+    let _already =
+        tracing_subscriber::fmt().with_env_filter(wanted).with_writer(io::stderr).with_ansi(false).try_init();
+}
+
 /// Prints a value as JSON.
 pub(crate) fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Failure::new(Code::Software, error))?;

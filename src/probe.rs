@@ -10,6 +10,7 @@ use crate::exit::{Code, Failure};
 /// Runs the probe until standard input closes.
 pub(crate) fn run(args: &NodeArgs, probe: &ProbeArgs) -> Result<ExitCode, Failure> {
     outlive_signals();
+    crate::output::log();
     let node = crate::node::named(args)?;
     probes::worker::run(&probe.name, &node, engine::clock::now, std::io::stdin(), std::io::stdout())
         .map_err(|error| Failure::new(Code::Usage, error))?;

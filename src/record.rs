@@ -16,6 +16,7 @@ use crate::{node, output};
 
 /// Records until the time is over, or SIGINT, SIGTERM or SIGHUP.
 pub(crate) fn run(args: &NodeArgs, record: &RecordArgs) -> Result<ExitCode, Failure> {
+    output::log();
     let here = node::named(args)?;
     let mut out = Out::create(&record.out, &header(args, &here), sync(record.sync))?;
     let runtime = node::runtime()?;

@@ -50,6 +50,50 @@ fn a_recording_killed_at_any_moment_opens_and_lacks_at_most_the_last_second() {
     }
 }
 
+/// The processes that a process started.
+fn children(of: u32) -> Vec<rustix::process::Pid> {
+    let listed = std::fs::read_dir(format!("/proc/{of}/task")).unwrap().flatten();
+    let text = listed.map(|task| std::fs::read_to_string(task.path().join("children")).unwrap_or_default());
+    let pids: Vec<i32> =
+        text.flat_map(|line| line.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>()).collect();
+    pids.into_iter().filter_map(rustix::process::Pid::from_raw).collect()
+}
+
+#[test]
+fn workers_outlive_every_polite_signal_and_end_with_their_recorder() {
+    let node = Sysroot::hgx("signals");
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("signals.gdk");
+    let run = Deck::new(["record", "--out"]).arg(&out).root(node.root()).driver(EIGHT).start();
+    assert!(wait_until(Duration::from_secs(10), || children(run.pid()).len() >= 7));
+    std::thread::sleep(Duration::from_secs(2));
+    let workers = children(run.pid());
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
+        workers.iter().for_each(|worker| rustix::process::kill_process(*worker, signal).unwrap());
+    }
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(children(run.pid()), workers, "the same ones");
+    run.signal(Signal::INT);
+    assert!(run.finish(Duration::from_secs(10)).status.success());
+    let info = info(&out);
+    assert_eq!(info["closed"], true);
+    assert_eq!(info["events_by_kind"]["probe_crashed"], Value::Null, "{info}");
+    let gone = |worker: &rustix::process::Pid| rustix::process::test_kill_process(*worker).is_err();
+    assert!(wait_until(Duration::from_secs(10), || workers.iter().all(gone)), "workers end by themselves");
+}
+
+#[test]
+fn a_long_interval_is_no_hang() {
+    let node = Sysroot::hgx("slow");
+    let directory = tempfile::tempdir().unwrap();
+    let out = directory.path().join("slow.gdk");
+    let run = Deck::new(["record", "--for", "16s", "--interval", "7s", "--out"]).arg(&out).root(node.root()).start();
+    assert!(run.finish(Duration::from_secs(30)).status.success());
+    let info = info(&out);
+    assert_eq!(info["events_by_kind"]["probe_stuck"], Value::Null, "{info}");
+    assert!(info["frames_by_probe"]["host"].as_u64().unwrap() >= 3, "{info}");
+}
+
 #[test]
 fn a_line_that_user_space_wrote_is_recorded_as_injected_and_never_acted_on() {
     if !is_root() {
