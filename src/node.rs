@@ -31,6 +31,13 @@ pub(crate) fn boot(node: &Node) -> BootId {
     BootId(id.trim().chars().take(64).collect())
 }
 
+/// The version of the GPU driver that the kernel has loaded, as its module tells it; asking the driver itself may hang.
+pub(crate) fn driver_version(node: &Node) -> Option<String> {
+    let told = fs::read_to_string(node.path("/sys/module/nvidia/version")).ok()?;
+    let version: String = told.trim().chars().take(64).collect();
+    (!version.is_empty()).then_some(version)
+}
+
 /// How a session on the node is run: workers are this same program.
 pub(crate) fn config(args: &NodeArgs, node: &Node, without: &[String]) -> Result<Config, Failure> {
     for name in without {
@@ -47,7 +54,7 @@ pub(crate) fn config(args: &NodeArgs, node: &Node, without: &[String]) -> Result
     arguments.extend(["--interval".into(), format!("{}ms", millis(args.interval)).into()]);
     let probes = probes::worker::NAMES.iter().map(|name| (*name).to_owned());
     let probes = probes.filter(|name| !without.contains(name)).collect();
-    Ok(Config { program, arguments, probes, interval: args.interval, boot: boot(node) })
+    Ok(Config { program, arguments, probes, interval: args.interval, boot: boot(node), driver: driver_version(node) })
 }
 
 /// A runtime for sessions: two threads are plenty for pipes.

@@ -10,6 +10,9 @@ use crate::exit::{Code, Failure};
 use crate::incidents::{Judge, Judgement};
 use crate::output;
 
+/// The header's fact that decides what an Xid means.
+pub(crate) const DRIVER_VERSION: &str = "driver_version";
+
 /// Opens a recording.
 pub(crate) fn open(path: &Path) -> Result<Recording, Failure> {
     Recording::open(path).map_err(|error| refused(&error))
@@ -28,7 +31,7 @@ pub(crate) fn refused(error: &OpenError) -> Failure {
 
 /// The incidents of a recording. Damage is told on standard error; what was read before it is judged.
 pub(crate) fn judge(recording: &Recording, rulebook: Arc<Rulebook>) -> Judgement {
-    let mut judge = Judge::new(rulebook, None);
+    let mut judge = Judge::new(rulebook, recording.header().driver.get(DRIVER_VERSION).map(model::Untrusted::raw));
     for frame in recording.frames() {
         match frame {
             Ok(frame) => judge.raw(frame),

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::cli::{NodeArgs, RecordArgs, SyncPolicy};
 use crate::exit::{Code, Failure};
-use crate::{node, output};
+use crate::{node, output, past};
 
 /// Records until the time is over, or SIGINT, SIGTERM or SIGHUP.
 pub(crate) fn run(args: &NodeArgs, record: &RecordArgs) -> Result<ExitCode, Failure> {
@@ -129,9 +129,13 @@ fn header(args: &NodeArgs, here: &Node) -> Header {
         text.trim().chars().take(256).collect::<String>()
     };
     let interval = u64::try_from(args.interval.as_nanos()).unwrap_or(u64::MAX);
-    Header::new(node::boot(here), engine::clock::now(), interval)
+    let header = Header::new(node::boot(here), engine::clock::now(), interval)
         .host("hostname", fact("/proc/sys/kernel/hostname"))
-        .host("kernel", fact("/proc/sys/kernel/osrelease"))
+        .host("kernel", fact("/proc/sys/kernel/osrelease"));
+    match node::driver_version(here) {
+        Some(version) => header.driver(past::DRIVER_VERSION, version),
+        None => header,
+    }
 }
 
 fn sync(policy: SyncPolicy) -> Sync {

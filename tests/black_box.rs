@@ -198,3 +198,20 @@ fn a_driver_call_that_never_returns_is_an_incident_and_holds_nothing_up() {
     let evidence = incident["evidence"].to_string();
     assert!(evidence.contains("nvmlDevice"), "which call: {evidence}");
 }
+
+#[test]
+fn what_an_xid_of_the_backlog_means_is_decided_by_the_driver_that_is_loaded() {
+    for (driver, means) in [("535.104.05", "fast-path"), ("570.124.06", "Optical flow")] {
+        let node = Sysroot::hgx("versions");
+        node.write("sys/module/nvidia/version", &format!("{driver}\n"));
+        node.kernel_says(3, "NVRM: Xid (PCI:0000:61:00): 139, pid=1, name=x, some text");
+        let directory = tempfile::tempdir().unwrap();
+        let out = directory.path().join("versions.gdk");
+        let run = Deck::new(["record", "--for", "3s", "--out"]).arg(&out).root(node.root()).start();
+        run.finish(Duration::from_secs(15));
+        assert_eq!(info(&out)["driver"]["driver_version"], driver);
+        let diagnosed = Deck::new(["diagnose", "--format", "json"]).arg(&out).json();
+        let titles = diagnosed["incidents"].to_string();
+        assert!(titles.contains(means), "{driver}: {titles}");
+    }
+}

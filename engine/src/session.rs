@@ -28,6 +28,9 @@ pub struct Config {
     pub interval: Duration,
     /// The boot that the Frames belong to.
     pub boot: BootId,
+    /// The GPU driver's version, where the node tells it before the driver does: what an Xid in the backlog of the
+    /// kernel log means depends on it.
+    pub driver: Option<String>,
 }
 
 /// One admitted Frame: as it came, for the recorder, and with its kernel lines decoded, for rules and deck.
@@ -58,7 +61,7 @@ impl Session {
             tokio::spawn(supervisor::supervise(probe.clone(), index, config.clone(), links.clone()));
         }
         let (frame_sender, frames) = mpsc::channel(256);
-        tokio::spawn(sequence(config.boot.clone(), reports, frame_sender, links.stop));
+        tokio::spawn(sequence(config.clone(), reports, frame_sender, links.stop));
         Self { frames, reports: report_sender, stop }
     }
 
@@ -91,13 +94,16 @@ impl Drop for Session {
 }
 
 async fn sequence(
-    boot: BootId,
+    config: Config,
     mut reports: mpsc::Receiver<Report>,
     frames: mpsc::Sender<Admitted>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let mut admission =
-        Admission { sequencer: Sequencer::new(boot), own: Dictionary::default(), decoder: Decoder::new() };
+    let mut decoder = Decoder::new();
+    if let Some(version) = &config.driver {
+        decoder.set_driver(version);
+    }
+    let mut admission = Admission { sequencer: Sequencer::new(config.boot), own: Dictionary::default(), decoder };
     let mut cost = Cost::default();
     let mut second = interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Skip);

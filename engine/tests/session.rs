@@ -24,6 +24,7 @@ fn program(directory: &Path, script: &str) -> Config {
         probes: vec!["host".to_owned()],
         interval: Duration::from_secs(1),
         boot: BootId("boot".to_owned()),
+        driver: None,
     }
 }
 

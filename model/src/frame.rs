@@ -49,7 +49,7 @@ pub struct Frame {
     /// The order in which the sequencer admitted it, counted from 1 in a session; 0 before that.
     #[serde(default)]
     pub seq: u64,
-    /// When the probe began to read.
+    /// When the probe began to read; when it ended, if that took longer than a second.
     pub at: Stamp,
     /// How long reading took, microseconds.
     #[serde(default)]
@@ -120,7 +120,7 @@ pub struct Draft {
     pub probe: String,
     /// Which boot.
     pub boot: BootId,
-    /// When the probe began to read.
+    /// When the probe began to read; when it ended, if that took longer than a second.
     pub at: Stamp,
     /// How long reading took, microseconds.
     pub took_us: u64,

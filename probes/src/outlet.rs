@@ -6,6 +6,10 @@ use std::sync::mpsc::SyncSender;
 
 use model::{Draft, Stamp};
 
+/// A reading that took longer is stamped with its end: with its beginning it would come too late for the rules, and a
+/// probe must not go blind just when the node is slow.
+const LONGEST_READING_NS: u64 = 1_000_000_000;
+
 /// The one clock, handed in: both clocks of the node, read together.
 pub type Clock = fn() -> Stamp;
 
@@ -36,8 +40,12 @@ impl Outlet {
 
     /// Hands a Draft on, with the time that it took since its instant. False once nobody listens any more: stop.
     pub fn send(&self, mut draft: Draft) -> bool {
-        let took_ns = self.now().mono_ns.unwrap_or(0).saturating_sub(draft.at.mono_ns.unwrap_or(0));
+        let now = self.now();
+        let took_ns = now.mono_ns.unwrap_or(0).saturating_sub(draft.at.mono_ns.unwrap_or(0));
         draft.took_us = took_ns / 1_000;
+        if took_ns > LONGEST_READING_NS {
+            draft.at = now;
+        }
         !self.stopping() && self.sender.send(draft).is_ok()
     }
 

@@ -70,6 +70,7 @@ impl Sysroot {
     /// InfiniBand adapters.
     pub fn hgx(host: &str) -> Self {
         let root = Self::new(host);
+        root.write("sys/module/nvidia/version", "570.124.06\n");
         for index in 0..GPU_BUSES.len() {
             root.add_gpu(index);
         }
