@@ -38,6 +38,18 @@ pub struct ProbeFault {
     pub advice: Option<String>,
 }
 
+impl ProbeFault {
+    /// So many samples were left out because their series no longer fit the dictionary.
+    pub fn left_out(samples: u64) -> Self {
+        Self {
+            call: "intern".to_owned(),
+            entity: None,
+            why: format!("{samples} samples left out: more than {} series", Dictionary::MOST).into(),
+            advice: None,
+        }
+    }
+}
+
 /// One probe's samples and events at one instant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Frame {
@@ -60,7 +72,7 @@ pub struct Frame {
     /// Entities that are new or have changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub entities: Vec<EntityInfo>,
-    /// Entities that are gone.
+    /// Entities that are gone, and their series with them; what the Frame declares and samples of one comes after that.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gone: Vec<Entity>,
     /// What was read.
@@ -152,8 +164,12 @@ impl Draft {
         self.faults.push(ProbeFault { call: call.into(), entity, why: why.into(), advice: None });
     }
 
-    /// Interns the series. Samples beyond the dictionary's bound are left out and reported as a fault.
+    /// Ends the series of what is gone and interns those of the samples. Samples beyond the dictionary's bound are left
+    /// out and reported as a fault.
     pub fn seal(self, dictionary: &mut Dictionary) -> Frame {
+        for entity in &self.gone {
+            dictionary.release(entity);
+        }
         let mut frame = Frame {
             probe: self.probe,
             boot: self.boot,
@@ -177,14 +193,7 @@ impl Draft {
                 None => refused += 1,
             }
         }
-        if refused > 0 {
-            frame.faults.push(ProbeFault {
-                call: "intern".to_owned(),
-                entity: None,
-                why: format!("{refused} samples left out: more than {} series", Dictionary::MOST).into(),
-                advice: None,
-            });
-        }
+        frame.faults.extend((refused > 0).then(|| ProbeFault::left_out(refused)));
         frame
     }
 }

@@ -3,18 +3,18 @@
 //! A run is a reading with the instant it was first seen and the one it was last confirmed, so that "the same again"
 //! and "no sample" differ: between two runs that do not touch nothing was recorded.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use crate::catalogue::Kind;
 use crate::counter;
-use crate::entity::Inventory;
+use crate::entity::{Entity, Inventory};
 use crate::event::Event;
 use crate::frame::Frame;
 use crate::history::{Bucket, History, HistoryError, Strip};
 use crate::reading::Reading;
 use crate::series::{Dictionary, SeriesKey};
 use crate::state::{Latest, NodeState};
-use crate::time::{Stamp, Window};
+use crate::time::{NS_PER_S, Stamp, Window};
 
 mod pace;
 mod row;
@@ -98,13 +98,19 @@ impl Column {
     }
 }
 
-/// The past of a running session, bounded in time and in events.
+/// How often what is too old is looked for, on the time axis.
+const FORGET_EVERY_NS: u64 = NS_PER_S;
+
+/// The past of a running session, bounded in time and in events. What is gone stays for as long as its samples do.
 #[derive(Clone, Debug)]
 pub struct Timeline {
     columns: BTreeMap<SeriesKey, Column>,
     inventory: Inventory,
+    /// Entities that are gone, and since when.
+    gone: HashMap<Entity, u64>,
     events: VecDeque<Event>,
     end: Stamp,
+    forgot: u64,
     keep_ns: u64,
     gap_ns: u64,
     most_events: usize,
@@ -117,8 +123,10 @@ impl Timeline {
         Self {
             columns: BTreeMap::new(),
             inventory: Inventory::default(),
+            gone: HashMap::new(),
             events: VecDeque::new(),
             end: Stamp::default(),
+            forgot: 0,
             keep_ns,
             gap_ns,
             most_events,
@@ -130,9 +138,15 @@ impl Timeline {
         let at = frame.at.axis_ns();
         for info in &frame.entities {
             self.inventory.learn(info);
+            self.seen(&info.entity, at);
+        }
+        for entity in &frame.gone {
+            let since = self.gone.entry(entity.clone()).or_insert(at);
+            *since = at.max(*since);
         }
         for (id, reading) in &frame.samples {
             if let Some(key) = dictionary.key(*id) {
+                self.seen(&key.entity, at);
                 match self.columns.get_mut(key) {
                     Some(column) => column.push(at, reading, self.gap_ns),
                     None => {
@@ -153,18 +167,42 @@ impl Timeline {
         if at >= self.end.axis_ns() {
             self.end = frame.at;
         }
-        if frame.probe == "host" {
+        // On any Frame: the probe that would tell the time may be the one that is stuck.
+        if self.end.axis_ns().saturating_sub(self.forgot) >= FORGET_EVERY_NS {
             self.forget();
         }
     }
 
+    /// Something was told of an entity: unless that is older than its end, it is there again.
+    fn seen(&mut self, entity: &Entity, at: u64) {
+        if !self.gone.is_empty() && self.gone.get(entity).is_some_and(|since| *since <= at) {
+            self.gone.remove(entity);
+        }
+    }
+
     fn forget(&mut self) {
-        let oldest = self.end.axis_ns().saturating_sub(self.keep_ns);
-        self.columns.retain(|key, column| {
+        self.forgot = self.end.axis_ns();
+        let oldest = self.forgot.saturating_sub(self.keep_ns);
+        let Self { columns, inventory, gone, .. } = self;
+        columns.retain(|key, column| {
             let info = key.metric.metric().is_some_and(|metric| metric.kind == Kind::Info);
-            column.forget_before(oldest, usize::from(info));
+            // Information stands until it is read again, and no longer than its entity.
+            let stands = info && gone.get(&key.entity).is_none_or(|since| *since >= oldest);
+            column.forget_before(oldest, usize::from(stands));
             !column.runs.is_empty()
         });
+        gone.retain(|entity, since| {
+            let kept = *since >= oldest;
+            if !kept {
+                inventory.forget(entity);
+            }
+            kept
+        });
+    }
+
+    /// Whether an entity had gone by then.
+    fn gone_by(&self, entity: &Entity, at: u64) -> bool {
+        self.gone.get(entity).is_some_and(|since| *since <= at)
     }
 
     /// The column of one series.
@@ -183,7 +221,10 @@ impl History for Timeline {
         let mut state = NodeState::default();
         state.at = Stamp { mono_ns: Some(at), real_ns: None }.align(self.end);
         state.inventory = self.inventory.clone();
-        for (key, column) in &self.columns {
+        for (entity, _) in self.gone.iter().filter(|(_, since)| **since <= at) {
+            state.inventory.forget(entity);
+        }
+        for (key, column) in self.columns.iter().filter(|(key, _)| !self.gone_by(&key.entity, at)) {
             // Information such as a name is read once and stands until it is read again.
             let info = key.metric.metric().is_some_and(|metric| metric.kind == Kind::Info);
             let gap = if info { u64::MAX } else { self.gap_ns.max(LONGEST_STAND_NS) };
@@ -319,6 +360,77 @@ mod tests {
         assert_eq!(state.number(&gpu, GPU_MEM_TOTAL), Some(80.0));
         assert_eq!(state.number(&gpu, GPU_TEMP), Some(840.0));
         assert_eq!(state.number(&gpu, GPU_UTIL), Some(899.0));
+    }
+
+    fn process(pid: u32) -> Entity {
+        Entity::Process(pid, 1)
+    }
+
+    #[test]
+    fn a_process_that_is_gone_stays_in_the_past_until_that_is_forgotten() {
+        use crate::catalogue::{PROCESS_COMMAND, PROCESS_CPU};
+        use crate::entity::EntityInfo;
+        use crate::frame::Draft;
+
+        let (mut timeline, mut dictionary) = (Timeline::new(60 * S, 3 * S, 10), Dictionary::default());
+        let mut second = |second: u64, fill: &mut dyn FnMut(&mut Draft)| {
+            let mut draft = Draft::new("process", Stamp::new(second * S, 0));
+            fill(&mut draft);
+            timeline.apply(&draft.seal(&mut dictionary), &dictionary);
+            timeline.clone()
+        };
+        second(0, &mut |draft| {
+            draft.entities.push(EntityInfo::new(process(7), "python"));
+            draft.read(&process(7), PROCESS_COMMAND, "python");
+        });
+        for at in 1..10 {
+            second(at, &mut |draft| draft.read(&process(7), PROCESS_CPU, at));
+        }
+        second(10, &mut |draft| draft.gone.push(process(7)));
+        let kept = second(65, &mut |_| {});
+        let before = kept.state_at(9 * S).unwrap();
+        assert_eq!(before.number(&process(7), PROCESS_CPU), Some(9.0));
+        assert_eq!(before.text(&process(7), PROCESS_COMMAND), Some("python"));
+        assert!(before.inventory.get(&process(7)).is_some());
+        let after = kept.state_at(10 * S).unwrap();
+        assert_eq!((after.entities().count(), after.inventory.iter().count()), (0, 0));
+        let forgotten = second(75, &mut |_| {});
+        let left = (forgotten.columns.len(), forgotten.inventory.iter().count(), forgotten.gone.len());
+        assert_eq!(left, (0, 0, 0));
+    }
+
+    #[test]
+    fn what_is_back_is_not_forgotten_and_a_late_word_brings_nothing_back() {
+        use crate::catalogue::PROCESS_COMMAND;
+        use crate::frame::Draft;
+
+        let (mut timeline, mut dictionary) = (Timeline::new(60 * S, 3 * S, 10), Dictionary::default());
+        let mut second = |second: u64, gone: &[u32], there: &[u32]| {
+            let mut draft = Draft::new("process", Stamp::new(second * S, 0));
+            draft.gone.extend(gone.iter().copied().map(process));
+            there.iter().for_each(|pid| draft.read(&process(*pid), PROCESS_COMMAND, "python"));
+            timeline.apply(&draft.seal(&mut dictionary), &dictionary);
+            timeline.columns.keys().map(|key| key.entity.clone()).collect::<Vec<_>>()
+        };
+        second(5, &[], &[7, 8]);
+        second(10, &[7, 8], &[]);
+        second(9, &[], &[8]);
+        second(12, &[], &[7]);
+        assert_eq!(second(100, &[], &[]), [process(7)]);
+    }
+
+    #[test]
+    fn old_samples_are_forgotten_whichever_probe_still_speaks() {
+        use crate::catalogue::GPU_UTIL;
+        use crate::frame::Draft;
+
+        let (mut timeline, mut dictionary) = (Timeline::new(60 * S, 3 * S, 10), Dictionary::default());
+        for second in 0..1_000u64 {
+            let mut draft = Draft::new("nvml", Stamp::new(second * S, 0));
+            draft.read(&Entity::gpu("GPU-1"), GPU_UTIL, second);
+            timeline.apply(&draft.seal(&mut dictionary), &dictionary);
+            assert!(timeline.columns.values().all(|column| column.runs.len() <= 63));
+        }
     }
 
     #[test]
