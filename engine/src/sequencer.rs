@@ -4,10 +4,12 @@
 //! rounds gauges to their recording quantum (so that live and replay judge the same values), and notes what a reader of
 //! the recording must know: a Frame that came too late, a wall clock that stepped.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use model::event::{CLOCK_STEP, GAP};
-use model::{BootId, Dictionary, Entity, Event, Field, Frame, Kind, Reading, SeriesDef, SeriesId, SeriesKey, Value};
+use model::{
+    BootId, Dictionary, Entity, Event, Field, Frame, Kind, ProbeFault, Reading, SeriesDef, SeriesId, SeriesKey, Value,
+};
 
 /// A Frame that lies this far behind the newest one comes too late for the rules: its samples are left out, its events
 /// kept.
@@ -26,9 +28,19 @@ pub struct Sequencer {
     boot: BootId,
     seq: u64,
     newest_ns: u64,
-    real_minus_mono: Option<i128>,
+    /// The newest instant whose two clocks were compared, and how far they lay apart.
+    real_minus_mono: Option<(u64, i128)>,
     session: Dictionary,
-    streams: HashMap<StreamId, HashMap<SeriesId, SeriesId>>,
+    streams: HashMap<StreamId, Stream>,
+}
+
+/// The live series of one worker.
+#[derive(Debug, Default)]
+struct Stream {
+    theirs: Dictionary,
+    /// What they are called in the session. One may lack its name: another worker said that its entity is gone, and this
+    /// one goes on about it.
+    names: HashMap<SeriesId, SeriesId>,
 }
 
 impl Sequencer {
@@ -44,7 +56,7 @@ impl Sequencer {
         }
     }
 
-    /// The session's dictionary: every series declared by the Frames admitted so far.
+    /// The session's dictionary: the series that the Frames admitted so far have declared and not ended.
     pub fn dictionary(&self) -> &Dictionary {
         &self.session
     }
@@ -73,22 +85,49 @@ impl Sequencer {
 
     /// Renames the worker's series to the session's; returns the declarations that are new to the session.
     fn translate(&mut self, stream: StreamId, frame: &mut Frame) -> Vec<SeriesDef> {
-        let names = self.streams.entry(stream).or_default();
-        let mut new = Vec::new();
+        self.release(stream, &frame.gone);
+        let Stream { theirs, names } = self.streams.entry(stream).or_default();
+        let (session, mut new, mut refused) = (&mut self.session, Vec::new(), 0u64);
         for def in &frame.declares {
-            if let Some((id, declared)) = self.session.intern(&def.key) {
-                names.insert(def.id, id);
-                new.extend(declared);
+            names.remove(&def.id);
+            refused += u64::from(!theirs.declare(def));
+        }
+        // A series is declared when its first sample comes, whichever Frame of the worker's declared it.
+        frame.samples.retain_mut(|(id, _)| {
+            if let Some(known) = names.get(id) {
+                *id = *known;
+                return true;
+            }
+            let Some(key) = theirs.key(*id) else { return false };
+            let Some((own, declared)) = session.intern(key) else {
+                refused += 1;
+                return false;
+            };
+            new.extend(declared);
+            names.insert(*id, own);
+            *id = own;
+            true
+        });
+        frame.faults.extend((refused > 0).then(|| ProbeFault::left_out(refused)));
+        new
+    }
+
+    /// Ends the series of what is gone, whichever workers told of it.
+    fn release(&mut self, stream: StreamId, gone: &[Entity]) {
+        if gone.is_empty() {
+            return;
+        }
+        let Stream { theirs, names } = self.streams.entry(stream).or_default();
+        for id in gone.iter().flat_map(|entity| theirs.release(entity)) {
+            names.remove(&id);
+        }
+        let session = &mut self.session;
+        let ended: HashSet<SeriesId> = gone.iter().flat_map(|entity| session.release(entity)).collect();
+        if !ended.is_empty() {
+            for stream in self.streams.values_mut() {
+                stream.names.retain(|_, own| !ended.contains(own));
             }
         }
-        frame.samples.retain_mut(|(id, _)| match names.get(id) {
-            Some(known) => {
-                *id = *known;
-                true
-            }
-            None => false,
-        });
-        new
     }
 
     fn note_lateness(&mut self, frame: &mut Frame) {
@@ -109,10 +148,14 @@ impl Sequencer {
 
     fn note_clock_step(&mut self, frame: &mut Frame) {
         let (Some(mono), Some(real)) = (frame.at.mono_ns, frame.at.real_ns) else { return };
+        // Read before one that is already here: behind a step, it would tell of a step back.
+        if self.real_minus_mono.is_some_and(|(newest, _)| mono < newest) {
+            return;
+        }
         let offset = i128::from(real) - i128::from(mono);
-        let step = self.real_minus_mono.map_or(0, |before| offset - before);
+        let step = self.real_minus_mono.map_or(0, |(_, before)| offset - before);
         // Slow adjustment (NTP slewing) moves the offset too; follow it so that it never adds up to a step.
-        self.real_minus_mono = Some(offset);
+        self.real_minus_mono = Some((mono, offset));
         if step.abs() >= STEP_NS {
             let step = i64::try_from(step).unwrap_or(i64::MAX);
             frame.events.push(Event::new(frame.at, CLOCK_STEP).about(Entity::Node).with("step_ns", step));
@@ -182,6 +225,80 @@ mod tests {
         let stepped = sequencer.admit(StreamId(1), stepped);
         assert_eq!(stepped.events[0].kind, CLOCK_STEP);
         assert_eq!(stepped.events[0].field("step_ns").and_then(Field::as_int), Some(-3_600_000_000_000));
+    }
+
+    #[test]
+    fn frames_in_flight_around_a_step_tell_of_one_step() {
+        let mut sequencer = Sequencer::new(BootId::default());
+        let (mut first, mut second) = (Dictionary::default(), Dictionary::default());
+        let mut admit = |stream: u64, at_ms: u64, step_s: i64| {
+            let dictionary = if stream == 1 { &mut first } else { &mut second };
+            let mut frame = frame(dictionary, 0, 1.0);
+            let real = i64::try_from(at_ms).unwrap() * 1_000_000 + step_s * 1_000_000_000;
+            frame.at = Stamp::new(at_ms * 1_000_000, real);
+            sequencer.admit(StreamId(stream), frame).events.len()
+        };
+        let steps =
+            [admit(1, 1_000, 0), admit(1, 2_000, 60), admit(2, 1_900, 0), admit(1, 3_000, 60), admit(2, 2_900, 60)];
+        assert_eq!(steps, [0, 1, 0, 0, 0]);
+        assert_eq!(admit(2, 4_000, 0), 1, "and it steps back");
+    }
+
+    fn processes(dictionary: &mut Dictionary, at_s: u64, gone: &[u32], there: &[u32]) -> Frame {
+        let mut draft = Draft::new("process", Stamp::new(at_s * S, 0));
+        draft.gone.extend(gone.iter().map(|pid| Entity::Process(*pid, 1)));
+        for pid in there {
+            draft.read(&Entity::Process(*pid, 1), catalogue::PROCESS_RSS, 1u64);
+        }
+        draft.seal(dictionary)
+    }
+
+    #[test]
+    fn processes_that_come_and_go_leave_no_series_behind() {
+        let mut sequencer = Sequencer::new(BootId::default());
+        let (mut theirs, mut reader) = (Dictionary::default(), Dictionary::default());
+        for pid in 1..1_000 {
+            let frame = sequencer.admit(StreamId(1), processes(&mut theirs, u64::from(pid), &[pid - 1], &[pid]));
+            assert!(reader.follow(&frame));
+            assert!(frame.samples.iter().all(|(id, _)| reader.key(*id).is_some()));
+            assert_eq!((frame.samples.len(), sequencer.dictionary().len(), reader.len()), (1, 1, 1));
+        }
+        let stream = &sequencer.streams[&StreamId(1)];
+        assert_eq!((stream.names.len(), stream.theirs.len()), (1, 1));
+    }
+
+    #[test]
+    fn a_worker_that_still_sees_what_is_gone_for_another_one_is_heard() {
+        let mut sequencer = Sequencer::new(BootId::default());
+        let (mut first, mut second, mut reader) = (Dictionary::default(), Dictionary::default(), Dictionary::default());
+        let mut ids = Vec::new();
+        let mut admit = |stream, frame| {
+            let frame = sequencer.admit(StreamId(stream), frame);
+            assert!(reader.follow(&frame));
+            ids.extend(frame.samples.iter().map(|(id, _)| *id));
+            frame.named(&reader).samples.len()
+        };
+        assert_eq!(admit(1, processes(&mut first, 1, &[], &[7])), 1);
+        assert_eq!(admit(2, processes(&mut second, 2, &[], &[7])), 1);
+        assert_eq!(admit(1, processes(&mut first, 3, &[7], &[])), 0);
+        assert_eq!(admit(2, processes(&mut second, 4, &[], &[7])), 1);
+        assert_eq!(admit(1, processes(&mut first, 5, &[], &[7])), 1);
+        assert_eq!(ids[0], ids[1]);
+        assert_ne!(ids[1], ids[2], "an id is never given again");
+        assert_eq!(ids[2], ids[3]);
+    }
+
+    #[test]
+    fn what_no_longer_fits_is_told_and_fits_again_when_something_is_gone() {
+        let mut sequencer = Sequencer::new(BootId::default());
+        sequencer.session = Dictionary::of_at_most(1);
+        sequencer.session.intern(&SeriesKey::new(Entity::Process(9, 1), catalogue::PROCESS_CPU)).unwrap();
+        let mut theirs = Dictionary::default();
+        let full = sequencer.admit(StreamId(1), processes(&mut theirs, 1, &[], &[7, 8]));
+        assert_eq!((full.samples.len(), full.faults.len()), (0, 1));
+        assert!(full.faults[0].why.raw().starts_with("2 samples left out"), "{:?}", full.faults);
+        let room = sequencer.admit(StreamId(1), processes(&mut theirs, 2, &[9], &[7]));
+        assert_eq!((room.samples.len(), room.declares.len(), room.faults.len()), (1, 1, 0));
     }
 
     #[test]

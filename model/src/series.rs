@@ -45,20 +45,33 @@ pub struct SeriesDef {
 ///
 /// A series ends when its entity is gone (`Frame::gone`). Its id is never given to another one; an entity that comes
 /// back is declared anew.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Dictionary {
+    most: usize,
     by_key: HashMap<SeriesKey, SeriesId>,
     by_id: HashMap<SeriesId, SeriesKey>,
     by_entity: HashMap<Entity, Vec<SeriesId>>,
     next: u32,
 }
 
+impl Default for Dictionary {
+    fn default() -> Self {
+        let (by_key, by_id, by_entity) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { most: Self::MOST, by_key, by_id, by_entity, next: 0 }
+    }
+}
+
 impl Dictionary {
     /// The most series that may live in one stream at once; a hostile recording stops here instead of in swap.
     pub const MOST: usize = 1 << 20;
 
-    /// The id of a series, and its declaration if it is new to this stream. `None` while [`Self::MOST`] are alive, or
-    /// once all ids are used up.
+    /// A dictionary for fewer series than [`Self::MOST`].
+    pub fn of_at_most(most: usize) -> Self {
+        Self { most: most.min(Self::MOST), ..Self::default() }
+    }
+
+    /// The id of a series, and its declaration if it is new to this stream. `None` while as many as it may
+    /// hold are alive, or once all ids are used up.
     pub fn intern(&mut self, key: &SeriesKey) -> Option<(SeriesId, Option<SeriesDef>)> {
         if let Some(id) = self.by_key.get(key) {
             return Some((*id, None));
@@ -78,7 +91,7 @@ impl Dictionary {
         }
         let before = self.by_key.get(&def.key).copied();
         let replaces = before.is_some() || self.by_id.contains_key(&def.id);
-        if self.by_id.len() >= Self::MOST && !replaces {
+        if self.by_id.len() >= self.most && !replaces {
             return false;
         }
         self.end(def.id);
@@ -97,7 +110,11 @@ impl Dictionary {
         for entity in &frame.gone {
             self.release(entity);
         }
-        frame.declares.iter().fold(true, |all, def| self.declare(def) && all)
+        let mut fits = true;
+        for def in &frame.declares {
+            fits &= self.declare(def);
+        }
+        fits
     }
 
     /// Ends every series of an entity that is gone; their ids.
