@@ -40,7 +40,7 @@ pub(crate) fn run(args: &NodeArgs, check: &CheckArgs) -> Result<ExitCode, Failur
 }
 
 /// Judges what a session on the node sees in this time.
-fn watch(args: &NodeArgs, rulebook: Arc<Rulebook>, length: Duration) -> Result<Judgement, Failure> {
+pub(crate) fn watch(args: &NodeArgs, rulebook: Arc<Rulebook>, length: Duration) -> Result<Judgement, Failure> {
     let here = node::named(args)?;
     let runtime = node::runtime()?;
     let judgement = runtime.block_on(async {

@@ -84,7 +84,8 @@ pub(crate) enum Command {
     /// Keep new work off this node, through its scheduler.
     #[command(
         after_help = "Exit codes: 0 done or already so; 1 refused; 3 outcome unknown: read the node's state before \
-                      trying again.\nExample: gpudeck drain node --via slurm --plan"
+                      trying again.\nWithout --reason or --incident-of the node is watched for a moment and its worst \
+                      incident is the reason.\nExample: gpudeck drain node --via slurm --plan --reason 'fan tray'"
     )]
     Drain(DrainArgs),
     /// Undo a drain that gpudeck made.
@@ -269,17 +270,20 @@ pub(crate) struct RulesArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum RulesCommand {
     /// List the rulebook.
+    #[command(after_help = "Example: gpudeck rules list --format json")]
     List {
         /// Text or JSON.
         #[arg(long, value_enum, default_value = "text")]
         format: Format,
     },
     /// Explain one rule.
+    #[command(after_help = "Example: gpudeck rules show xid.79")]
     Show {
         /// The rule's id.
         id: String,
     },
     /// Check a rule file, or all of a directory; runs the tests in them.
+    #[command(after_help = "Example: gpudeck rules check my-rules.toml")]
     Check {
         /// A .toml file or a directory of them.
         path: PathBuf,
@@ -297,8 +301,8 @@ pub(crate) struct DrainArgs {
     /// Only show the plan.
     #[arg(long)]
     pub plan: bool,
-    /// Confirm by this name instead of asking: the node's own.
-    #[arg(long, value_name = "NODE")]
+    /// Do not ask. With a name, only if it is the node's own: a guard against a wrong shell.
+    #[arg(long, value_name = "NODE", num_args = 0..=1, default_missing_value = "")]
     pub yes: Option<String>,
     /// The scheduler's name for this node; default: the host name.
     #[arg(long, value_name = "NAME")]

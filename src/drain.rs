@@ -5,19 +5,27 @@
 use std::io::{self, BufRead, IsTerminal};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use ::actions::{Journal, NodeName, Outcome, SlurmCli, SlurmSetup, journal};
-use model::{Incident, Plan};
+use ::actions::{Journal, JournalError, NodeName, Outcome, SlurmCli, SlurmSetup, journal};
+use model::{Incident, Plan, Severity};
 use serde::Serialize;
 use tui::OutcomeKind;
 
 use crate::cli::{DrainArgs, Format, NodeArgs, Scheduler};
 use crate::exit::{Code, Failure};
-use crate::{node, output, past, present, rulebook};
+use crate::{check, node, output, past, present, rulebook};
+
+/// How long a node is looked at for a reason to drain it.
+const LOOK: Duration = Duration::from_secs(3);
 
 /// Keeps new work off this node.
 pub(crate) fn drain(args: &NodeArgs, drain: &DrainArgs) -> Result<ExitCode, Failure> {
-    let incident = drain.incident_of.as_deref().map(worst_of).transpose()?.flatten();
+    let incident = match (&drain.incident_of, &drain.reason) {
+        (Some(recording), _) => worst_of(recording)?,
+        (None, Some(_)) => None,
+        (None, None) => worst_here(args)?,
+    };
     run(args, drain, |scheduler, name, _| {
         let reason = drain.reason.as_deref().unwrap_or_default();
         ::actions::plan_drain(scheduler, name, reason, incident.as_ref(), engine::clock::now())
@@ -28,6 +36,10 @@ pub(crate) fn drain(args: &NodeArgs, drain: &DrainArgs) -> Result<ExitCode, Fail
 /// Undoes a drain that gpudeck made.
 pub(crate) fn undrain(args: &NodeArgs, undrain: &DrainArgs) -> Result<ExitCode, Failure> {
     run(args, undrain, |scheduler, name, journal| {
+        let journal = journal.ok_or_else(|| {
+            let path = undrain.journal.display();
+            Failure::new(Code::NoInput, format!("there is no journal {path}: gpudeck has drained nothing from here"))
+        })?;
         ::actions::plan_undrain(scheduler, name, journal, engine::clock::now())
             .map_err(|error| Failure::new(Code::Usage, error))
     })
@@ -36,7 +48,7 @@ pub(crate) fn undrain(args: &NodeArgs, undrain: &DrainArgs) -> Result<ExitCode, 
 fn run(
     args: &NodeArgs,
     drain: &DrainArgs,
-    plan: impl Fn(&SlurmCli, &str, &Journal) -> Result<Plan, Failure>,
+    plan: impl Fn(&SlurmCli, &str, Option<&Journal>) -> Result<Plan, Failure>,
 ) -> Result<ExitCode, Failure> {
     if !matches!(drain.target.parse(), Ok(model::Entity::Node)) {
         let target = model::text::clean(&drain.target, 80);
@@ -48,6 +60,11 @@ fn run(
         return Err(Failure::new(Code::Usage, "--root names another tree; a node is drained from the node itself"));
     }
     let scheduler = open_scheduler(drain.via)?;
+    // Showing a plan changes nothing, not even a journal that is not there.
+    if drain.plan && !drain.journal.exists() {
+        let plan = plan(&scheduler, &node_name(drain)?, None)?;
+        return shown(&plan, drain.format);
+    }
     let mut journal = open_journal(&drain.journal)?;
     for unfinished in journal.unfinished() {
         output::complain(&format!(
@@ -55,25 +72,34 @@ fn run(
             unfinished.verb, unfinished.node, unfinished.id
         ));
     }
-    let name = match &drain.node {
-        Some(name) => name.clone(),
-        None => NodeName::of_this_host().map_err(|error| Failure::new(Code::Usage, error))?.to_string(),
-    };
-    let plan = plan(&scheduler, &name, &journal)?;
+    let plan = plan(&scheduler, &node_name(drain)?, Some(&journal))?;
     if drain.plan {
-        show_plan(&plan, drain.format)?;
-        return Ok(ExitCode::from(u8::from(plan.obstacles().next().is_some())));
+        return shown(&plan, drain.format);
     }
     if drain.format == Format::Text {
         show_plan(&plan, drain.format)?;
     }
     let typed = match &drain.yes {
+        Some(name) if name.is_empty() => plan.confirm.clone(),
         Some(name) => name.clone(),
         None => ask(&plan)?,
     };
     let outcome = ::actions::execute(&plan, &typed, &mut journal, &scheduler, &engine::clock::now);
     show_outcome(&plan, &outcome, drain.format)?;
     Ok(ExitCode::from(outcome.exit_code()))
+}
+
+fn node_name(drain: &DrainArgs) -> Result<String, Failure> {
+    match &drain.node {
+        Some(name) => Ok(name.clone()),
+        None => Ok(NodeName::of_this_host().map_err(|error| Failure::new(Code::Usage, error))?.to_string()),
+    }
+}
+
+/// Shows a plan that is not to be carried out; whether it could be is the exit code.
+fn shown(plan: &Plan, format: Format) -> Result<ExitCode, Failure> {
+    show_plan(plan, format)?;
+    Ok(ExitCode::from(u8::from(plan.obstacles().next().is_some())))
 }
 
 /// The deck's plan against an incident on this node.
@@ -113,12 +139,26 @@ fn open_journal(path: &Path) -> Result<Journal, Failure> {
         std::fs::create_dir_all(folder)
             .map_err(|error| Failure::io(format!("cannot create {} for the journal", folder.display()), &error))?;
     }
-    Journal::open(path).map_err(|error| Failure::new(Code::Data, error))
+    Journal::open(path).map_err(|error| {
+        let code = match error {
+            JournalError::Io { .. } => Code::Permission,
+            JournalError::Damaged { .. } => Code::Data,
+            JournalError::Busy { .. } => Code::Unavailable,
+        };
+        Failure::new(code, error)
+    })
 }
 
 fn worst_of(path: &Path) -> Result<Option<Incident>, Failure> {
     let judgement = past::judge(&past::open(path)?, rulebook::load(None)?);
     Ok(judgement.incidents.into_iter().next())
+}
+
+/// The worst that stands on this node now and is worth a drain.
+fn worst_here(args: &NodeArgs) -> Result<Option<Incident>, Failure> {
+    let judgement = check::watch(args, rulebook::load(None)?, LOOK)?;
+    let serious = |incident: &Incident| incident.open() && incident.severity >= Severity::Critical;
+    Ok(judgement.incidents.into_iter().find(serious))
 }
 
 fn ask(plan: &Plan) -> Result<String, Failure> {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::cli::{ExportArgs, ExportFormat};
-use crate::exit::Failure;
+use crate::exit::{Code, Failure};
 use crate::{output, past};
 
 /// Writes it.
@@ -17,7 +17,13 @@ pub(crate) fn run(args: &ExportArgs) -> Result<ExitCode, Failure> {
         Box::new(io::stdout().lock())
     } else {
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&args.out);
-        Box::new(file.map_err(|error| Failure::io(format!("cannot create {}", args.out.display()), &error))?)
+        Box::new(file.map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                let out = args.out.display();
+                Failure::new(Code::Usage, format!("{out} exists and is not overwritten; give another name to --out"))
+            }
+            _ => Failure::io(format!("cannot create {}", args.out.display()), &error),
+        })?)
     };
     let mut out = BufWriter::new(out);
     let written = match args.to {

@@ -32,6 +32,7 @@ fn text(info: &Info) -> String {
     for (name, fact) in info.host.iter().chain(&info.driver) {
         row(name, fact.raw().to_owned());
     }
+    row("boots", info.boots.join(", "));
     row("from", moment(&info.first));
     row("to", moment(&info.last));
     let (frames, samples, series) = (info.frames, info.samples, info.series);

@@ -1,7 +1,7 @@
 //! A kernel log file as Frames: one for each line, at the line's own time.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, BufRead, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -11,6 +11,9 @@ use crate::exit::Failure;
 
 /// The most bytes of a log that are read: a gigabyte of kernel log is months of a sick node.
 const MOST_BYTES: u64 = 1 << 30;
+
+/// The most bytes of one line of a stream.
+const MOST_LINE: u64 = 64 << 10;
 
 /// A log: its bytes, and the year that its stamps leave out.
 #[derive(Debug)]
@@ -52,6 +55,26 @@ impl Log {
     pub(crate) fn frames(&self) -> impl Iterator<Item = Frame> {
         frames(self.events())
     }
+}
+
+/// Lines as they come, each as an event of kind `kernel_line`, from input that may never end. A line by itself does not
+/// tell its year.
+pub(crate) fn stream(mut input: impl BufRead) -> impl Iterator<Item = Event> {
+    let mut number = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let mut line = Vec::new();
+            // A line longer than any kernel writes is taken in pieces.
+            let read = (&mut input).take(MOST_LINE).read_until(b'\n', &mut line).unwrap_or(0);
+            if read == 0 {
+                return None;
+            }
+            number += 1;
+            if let Some(event) = ::decode::parse_line(&line, number) {
+                return Some(event);
+            }
+        }
+    })
 }
 
 /// Each line as a Frame of the kernel log probe. A line without a time of its own gets the one before it, so that order

@@ -29,7 +29,7 @@ pub(crate) fn log() {
 /// Prints a value as JSON.
 pub(crate) fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(|error| Failure::new(Code::Software, error))?;
-    print(&format!("{text}\n"))
+    print(&format!("{}\n", model::text::clean_json(&text)))
 }
 
 /// Takes a broken pipe for a reader that had enough.

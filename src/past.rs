@@ -6,6 +6,8 @@ use std::sync::Arc;
 use ::recorder::{OpenError, Recording};
 use ::rules::Rulebook;
 
+use model::CoverageGap;
+
 use crate::exit::{Code, Failure};
 use crate::incidents::{Judge, Judgement};
 use crate::output;
@@ -31,15 +33,23 @@ pub(crate) fn refused(error: &OpenError) -> Failure {
 
 /// The incidents of a recording. Damage is told on standard error; what was read before it is judged.
 pub(crate) fn judge(recording: &Recording, rulebook: Arc<Rulebook>) -> Judgement {
+    let mut damaged = Vec::new();
     let mut judge = Judge::new(rulebook, recording.header().driver.get(DRIVER_VERSION).map(model::Untrusted::raw));
     for frame in recording.frames() {
         match frame {
             Ok(frame) => judge.raw(frame),
-            Err(damage) => output::complain(&format!("gpudeck: {damage}; what was recorded before it is used")),
+            Err(damage) => {
+                output::complain(&format!("gpudeck: {damage}; what was recorded before it is used"));
+                damaged.push(damage.to_string());
+            }
         }
     }
     for damage in recording.unopened() {
         output::complain(&format!("gpudeck: {damage}; the other segments are used"));
+        damaged.push(damage.to_string());
     }
-    judge.finish()
+    let mut judgement = judge.finish();
+    let lost = |why| CoverageGap { source: "recording".to_owned(), entity: None, why, rules: 0 };
+    judgement.coverage.gaps.splice(0..0, damaged.into_iter().map(lost));
+    judgement
 }

@@ -215,15 +215,21 @@ fn leave_on_signals(desk: Desk) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let mut asked = {
         let _inside = runtime.enter();
-        [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?]
+        [
+            signal(SignalKind::interrupt())?,
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::hangup())?,
+            signal(SignalKind::quit())?,
+        ]
     };
     thread::spawn(move || {
-        let [interrupt, terminate, hang_up] = &mut asked;
+        let [interrupt, terminate, hang_up, quit] = &mut asked;
         runtime.block_on(async {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
                 _ = hang_up.recv() => {}
+                _ = quit.recv() => {}
             }
         });
         desk.leave();

@@ -36,6 +36,8 @@ fn a_torn_recording_is_used_up_to_the_tear_and_says_so() {
     assert!(said(&output).contains("byte"), "where it is torn: {}", said(&output));
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(json["incidents"][0]["root"]["code"], 79);
+    // A script that reads only the JSON learns of it too.
+    assert_eq!(json["coverage"]["gaps"][0]["source"], "recording");
 
     let whole = directory.path().join("whole.gdk");
     let output = Deck::new(["recover"]).arg(&torn).arg("--out").arg(&whole).output();

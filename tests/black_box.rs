@@ -215,3 +215,38 @@ fn what_an_xid_of_the_backlog_means_is_decided_by_the_driver_that_is_loaded() {
         assert!(titles.contains(means), "{driver}: {titles}");
     }
 }
+
+#[test]
+fn decoding_a_pipe_answers_each_line_when_it_comes() {
+    use std::io::{BufRead, BufReader};
+    use std::process::Stdio;
+
+    let (mut command, _) = Deck::new(["decode"]).parts();
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    writeln!(input, "[    1.000000] {XID_79}").unwrap();
+    let (answers, answered) = std::sync::mpsc::channel();
+    let output = child.stdout.take().unwrap();
+    std::thread::spawn(move || {
+        for line in BufReader::new(output).lines().map_while(Result::ok) {
+            let _test_is_over = answers.send(line);
+        }
+    });
+    // The pipe is still open: the answer does not wait for its end.
+    let first: Value = serde_json::from_str(&answered.recv_timeout(Duration::from_secs(10)).unwrap()).unwrap();
+    assert_eq!((&first["code"], &first["line"]), (&79.into(), &1.into()));
+    drop(input);
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn decoded_text_shows_a_forged_line_as_what_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("kmsg");
+    std::fs::write(&log, format!("3,1,1000000,-;{XID_79}\n11,2,2000000,-;{XID_79}\n")).unwrap();
+    let output = Deck::new(["decode", "--format", "text"]).arg(&log).output();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines[0].contains("fatal") && lines[0].contains("reboot_node"), "{text}");
+    assert!(lines[1].contains("injected") && !lines[1].contains("reboot_node"), "{text}");
+}

@@ -13,13 +13,14 @@ set -eu
 deck=$1 recording=$2 journal=$3
 state() { scontrol show node gpu01 --oneliner | tr ' ' '\n' | grep -E '^State=' ; }
 $deck drain node --via slurm --node gpu01 --incident-of "$recording" --journal "$journal" --plan
+test ! -e "$journal"
 echo "PLANNED $(state)"
 $deck drain node --via slurm --node gpu01 --incident-of "$recording" --journal "$journal" --yes wrong-name && exit 9
 echo "REFUSED $(state)"
 $deck drain node --via slurm --node gpu01 --incident-of "$recording" --journal "$journal" --yes gpu01 --format json
 echo "DRAINED $(state)"
 scontrol show node gpu01 | grep Reason=
-$deck undrain node --via slurm --node gpu01 --journal "$journal" --yes gpu01
+$deck undrain node --via slurm --node gpu01 --journal "$journal" --yes
 echo "UNDRAINED $(state)"
 scontrol update NodeName=gpu01 State=DRAIN Reason="maria looks at it"
 $deck drain node --via slurm --node gpu01 --reason mine --journal "$journal" --yes gpu01 && exit 9
@@ -49,6 +50,6 @@ fn a_node_is_drained_by_an_incident_and_undrained_and_somebody_elses_drain_is_le
         assert!(said.contains(expected), "{expected} is missing in\n{said}\n{told}");
     }
     assert!(said.contains("\"outcome\": \"done\""), "{said}");
-    assert!(said.contains("Reason=gpudeck:") && said.contains("79"), "the incident is the reason:\n{said}");
+    assert!(said.contains("Reason=gpudeck:") && said.contains("(Xid 79)"), "the incident is the reason:\n{said}");
     assert!(said.trim_end().contains("Reason=maria looks at it"), "{said}\n{told}");
 }

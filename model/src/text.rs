@@ -71,6 +71,23 @@ pub fn clean(text: &str, most: usize) -> String {
     shown
 }
 
+/// JSON text in which characters that would reorder or hide what a terminal shows are escapes. Outside of strings JSON
+/// holds none, so that it says the same.
+pub fn clean_json(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for character in json.chars() {
+        if is_hidden(character) || character == '\x7f' {
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                shown.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
 fn push_visible(shown: &mut String, character: char) {
     match character {
         '\0'..='\x1f' => shown.push(char::from_u32(0x2400 + u32::from(character)).unwrap_or('\u{fffd}')),
@@ -98,6 +115,14 @@ mod tests {
     fn escape_codes_and_reordering_become_visible() {
         assert_eq!(clean("a\x1b[31mb\u{202e}c\u{200b}", 99), "a␛[31mb\\u{202e}c\\u{200b}");
         assert_eq!(clean("one\ntwo\x7f\u{9b}", 99), "one␊two␡\\u{9b}");
+    }
+
+    #[test]
+    fn json_says_the_same_without_hidden_characters() {
+        let value = serde_json::json!({ "name": "a\u{202e}b\u{9b}c\u{e0041}\u{7f}" });
+        let shown = clean_json(&value.to_string());
+        assert!(!shown.chars().any(is_hidden), "{shown}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
     }
 
     #[test]

@@ -367,3 +367,16 @@ proptest! {
         prop_assert_eq!(judge(&mixed).1, judge(&straight).1);
     }
 }
+
+#[test]
+fn a_gpu_that_comes_back_under_new_ids_is_judged_again() {
+    let (mut node, mut evaluator) = (Node::default(), evaluator());
+    evaluator.frame(&node.frame("nvml", 0, |draft| draft.read(&gpu(1), catalogue::GPU_STATE, "ok")));
+    evaluator.frame(&node.frame("nvml", 1, |draft| draft.gone.push(gpu(1))));
+    let back = node.frame("nvml", 2, |draft| draft.read(&gpu(1), catalogue::GPU_STATE, "lost"));
+    assert_eq!(back.declares.len(), 1);
+    evaluator.frame(&back);
+    evaluator.advance(at(60));
+    let found = evaluator.findings();
+    assert!(found.iter().any(|finding| finding.entity == gpu(1)), "{found:?}");
+}

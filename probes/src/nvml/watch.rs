@@ -13,7 +13,7 @@ use std::time::Duration;
 use model::catalogue::{DRIVER_STATE, GPU_STATE, PROBE_FAULTS, PROBE_SLOWEST, PROBE_STATE};
 use model::reading::count_as_f64;
 use model::time::NS_PER_S;
-use model::{Draft, Entity, EntityInfo, Event, ProbeFault, Reading, SeriesKey, Value, event};
+use model::{Draft, Entity, EntityInfo, Event, Kind, ProbeFault, Reading, SeriesKey, Value, event};
 use nvml_raw::DriverError;
 
 use crate::Outlet;
@@ -69,9 +69,11 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    /// Adds this reading for its series: all, or those of the fast tier.
+    /// Adds this reading for its series: all, or those of the fast tier. What a GPU is (its name, its limits) stays
+    /// known when it is gone: somebody has to find it in the rack.
     pub(super) fn instead(&self, all: bool, reading: &Reading, draft: &mut Draft) {
-        let series = self.series.iter().filter(|(_, last)| all || last.fast);
+        let is_fact = |key: &SeriesKey| key.metric.metric().is_some_and(|metric| metric.kind == Kind::Info);
+        let series = self.series.iter().filter(|(key, last)| (all || last.fast) && !is_fact(key));
         draft.samples.extend(series.map(|(key, _)| (key.clone(), reading.clone())));
     }
 }

@@ -370,10 +370,12 @@ fn weight(action: Action) -> u8 {
 /// The same fault has the same name in every session: from boot, rule, entity and first evidence.
 fn id(root: &Held) -> String {
     let mut hasher = Sha256::new();
-    let first = root.started;
-    for part in
-        [&root.boot, &root.id, &root.entity.to_string(), &root.key, &format!("{:?}/{:?}", first.mono_ns, first.real_ns)]
-    {
+    // Within a boot the monotonic clock names the instant; the wall clock beside it is told anew by each session.
+    let first = match (root.started.mono_ns, root.started.real_ns) {
+        (Some(mono), _) => format!("mono {mono}"),
+        (None, real) => format!("real {real:?}"),
+    };
+    for part in [&root.boot, &root.id, &root.entity.to_string(), &root.key, &first] {
         hasher.update(part.as_bytes());
         hasher.update([0]);
     }

@@ -117,19 +117,21 @@ impl Evaluator {
             self.instant = frame.at;
         }
         self.sources.saw(frame);
-        self.declare(frame);
         for info in &frame.entities {
             self.learn(info);
         }
         for entity in &frame.gone {
             self.gone(entity);
         }
+        self.declare(frame);
         for (id, reading) in &frame.samples {
             self.sample(*id, frame.at, reading);
         }
         if !frame.events.is_empty() {
             let events = frame.events.iter().map(|event| {
-                let at = event.at.align(frame.at);
+                // A backlog without a wall clock is of another boot than the Frame that brings it (a captured tree).
+                let foreign = event.backlog && event.at.real_ns.is_none();
+                let at = if foreign { event.at } else { event.at.align(frame.at) };
                 Event { at: if at == Stamp::default() { frame.at } else { at }, ..event.clone() }
             });
             self.batches.push((frame.probe.clone(), events.collect()));
@@ -218,19 +220,12 @@ impl Evaluator {
     fn declare(&mut self, frame: &Frame) {
         for def in &frame.declares {
             let Some(metric) = self.index.by_name.get(def.key.metric.as_str()).copied() else {
-                self.world.by_id.remove(&def.id);
+                self.world.end(def.id);
                 continue;
             };
-            let entity = self.world.inventory.canonical(&def.key.entity);
-            let known = self.world.by_entity.get(&entity).and_then(|metrics| metrics.get(&metric)).copied();
-            let at = known.unwrap_or_else(|| {
-                let windows = self.index.windows.get(&metric).map_or(&[][..], Vec::as_slice);
-                self.world.series.push(Series::new(entity.clone(), metric, self.book.metrics.name(metric), windows));
-                self.world.series.len() - 1
-            });
-            self.world.by_kind.entry(entity.kind()).or_default().insert(entity.clone());
-            self.world.by_entity.entry(entity).or_default().insert(metric, at);
-            self.world.by_id.insert(def.id, at);
+            let windows = self.index.windows.get(&metric).map_or(&[][..], Vec::as_slice);
+            let name = self.book.metrics.name(metric);
+            self.world.declare(def.id, &def.key.entity, metric, |entity| Series::new(entity, metric, name, windows));
         }
     }
 
@@ -255,7 +250,8 @@ impl Evaluator {
     }
 
     fn sample(&mut self, id: model::SeriesId, at: Stamp, reading: &Reading) {
-        let Some(series) = self.world.by_id.get(&id).and_then(|at| self.world.series.get_mut(*at)) else { return };
+        let Some(place) = self.world.place(id) else { return };
+        let Some(series) = self.world.at_mut(place) else { return };
         let changed = series.push(at, reading);
         let metric = series.metric;
         let watchers = self.index.absences.get(&metric);
@@ -272,11 +268,8 @@ impl Evaluator {
         if !changed {
             return;
         }
-        // An entity that came back under its old declaration is found again.
-        if let Some(place) = self.world.by_id.get(&id).copied() {
-            self.world.by_entity.entry(entity.clone()).or_default().entry(metric).or_insert(place);
-            self.world.by_kind.entry(entity.kind()).or_default().insert(entity.clone());
-        }
+        // What is gone under one of its names may go on under another.
+        self.world.show(&entity, metric, place);
         for ix in self.index.readers.get(&metric).into_iter().flatten() {
             let rule = self.book.rule(*ix);
             if rule.when.siblings {

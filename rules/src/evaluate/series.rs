@@ -26,8 +26,12 @@ pub(super) struct Series {
     /// The last sample of any quality.
     pub(super) at: u64,
     pub(super) recent: VecDeque<(Stamp, Reading)>,
+    /// How many ids mean it.
+    pub(super) names: u32,
     windows: Vec<Sliding>,
     counter: Option<Option<u8>>,
+    /// The counter's total when it was last read well: what was counted while nothing could be read is counted.
+    last_count: Option<u64>,
     total: u64,
     lasting: bool,
 }
@@ -41,8 +45,10 @@ impl Series {
             reading: None,
             at: 0,
             recent: VecDeque::new(),
+            names: 0,
             windows: windows.iter().map(|length| Sliding::new(*length)).collect(),
             counter: known.filter(|metric| metric.is_counter()).map(Metric::wrap),
+            last_count: None,
             total: 0,
             lasting: known.is_some_and(|metric| metric.kind == Kind::Info),
         }
@@ -77,8 +83,7 @@ impl Series {
     fn take_number(&mut self, value: &Value) -> Option<f64> {
         let Some(wrap) = self.counter else { return value.as_f64() };
         let now = value.as_count()?;
-        let before = self.recent.iter().rev().find_map(|(_, reading)| reading.good()?.as_count());
-        if let Some(before) = before {
+        if let Some(before) = self.last_count.replace(now) {
             self.total = self.total.saturating_add(counter::step(before, now, wrap).amount());
         }
         Some(count_as_f64(self.total))
@@ -233,6 +238,25 @@ mod tests {
             series.push(at(s), &Reading::from(4u64));
         }
         assert_eq!(series.over(Over::Delta, 10 * S, 29 * S), Val::Num(0.0));
+    }
+
+    #[test]
+    fn what_was_counted_while_nothing_could_be_read_is_counted() {
+        let mut series = series(model::catalogue::GPU_PCIE_REPLAY, 60);
+        series.push(at(0), &Reading::from(1_000u64));
+        series.push(at(1), &Reading::from(1_005u64));
+        for s in 2..20 {
+            let failed = if s % 2 == 0 { Reading::Lost } else { Reading::Denied };
+            series.push(at(s), &failed);
+            assert_eq!(series.over(Over::Delta, 60 * S, s * S), Val::Unknown);
+        }
+        series.push(at(20), &Reading::from(1_105u64));
+        assert_eq!(series.over(Over::Delta, 60 * S, 20 * S), Val::Num(105.0));
+        for s in 21..30 {
+            series.push(at(s), &if s % 2 == 0 { Reading::Lost } else { Reading::Denied });
+        }
+        series.push(at(30), &Reading::from(3u64));
+        assert_eq!(series.over(Over::Delta, 60 * S, 30 * S), Val::Num(108.0), "a reset meanwhile");
     }
 
     #[test]

@@ -143,7 +143,7 @@ enum Answer {
 fn has_readings(book: &Rulebook, world: &World, now: u64, source: &str) -> bool {
     world.by_entity.values().flatten().any(|(metric, at)| {
         let name = book.metrics.name(*metric);
-        let reading = || world.series.get(*at).and_then(|series| series.current(now));
+        let reading = || world.at(*at).and_then(|series| series.current(now));
         source_of(name) == source
             && name != DRIVER_STATE.name
             && reading().is_some_and(|reading| reading.value().is_some())
@@ -160,7 +160,7 @@ fn unread(book: &Rulebook, world: &World, now: u64) -> Vec<CoverageGap> {
     let mut by_metric: BTreeMap<MetricIx, Vec<Option<&Reading>>> = BTreeMap::new();
     for metrics in world.by_entity.values() {
         for (metric, at) in metrics {
-            let reading = world.series.get(*at).and_then(|series| series.current(now));
+            let reading = world.at(*at).and_then(|series| series.current(now));
             by_metric.entry(*metric).or_default().push(reading);
         }
     }

@@ -150,12 +150,23 @@ impl Evaluator {
         }
     }
 
-    /// Occurrences of which nothing was seen for long enough are in the past.
+    /// An occurrence that a later one does not continue was over when it could no longer be continued.
+    fn close(&mut self, number: u64, rule: &Rule) {
+        let last = self.held.get(&number).filter(|held| held.ended.is_none()).map(|held| held.last);
+        if let Some(last) = last {
+            self.end(number, later(last, rule.fold_ns));
+        }
+    }
+
+    /// Occurrences of which nothing was seen for long enough are in the past. One whose time nobody told never is.
     fn expire(&mut self, ix: RuleIx, entity: &Entity, key: &str) {
         let Some(after) = self.book.rule(ix).over_after_ns else { return };
         let key = (ix, entity.clone(), key.to_owned());
         let Some(number) = self.tracks.get(&key).and_then(|track| track.finding) else { return };
         let Some(held) = self.held.get(&number).filter(|held| held.ended.is_none()) else { return };
+        if held.last == Stamp::default() {
+            return;
+        }
         let over = later(held.last, after);
         if over.axis_ns() <= self.now() {
             self.end(number, over);
@@ -203,6 +214,10 @@ impl Evaluator {
             .get(key)
             .and_then(|track| track.finding)
             .filter(|number| self.held.get(number).is_some_and(|held| continues(rule, held, at)));
+        let before = self.tracks.get(key).and_then(|track| track.finding).filter(|before| Some(*before) != number);
+        if let Some(before) = before {
+            self.close(before, rule);
+        }
         let number = number.unwrap_or_else(|| {
             let mut held = Held::new(key.0, rule, key.1.clone(), key.2.clone(), started, event);
             held.boot = self.boot.0.clone();
@@ -269,7 +284,7 @@ fn track_is_idle(track: Option<&Track>) -> bool {
 
 /// The same again: what still stands and can be seen to end, or what was last seen not long ago.
 fn continues(rule: &Rule, held: &Held, at: Stamp) -> bool {
-    let standing = held.ended.is_none() && (rule.clear.is_some() || rule.on.is_none());
+    let standing = held.ended.is_none() && (rule.clear.is_some() || rule.on.is_none() || rule.over_after_ns.is_none());
     standing
         || at.axis_ns()
             <= held

@@ -12,20 +12,101 @@ use crate::lang::expr::{Ask, Expr, MetricIx, Over, Owner};
 #[derive(Clone, Debug, Default)]
 pub(super) struct World {
     pub(super) inventory: Inventory,
-    pub(super) series: Vec<Series>,
-    pub(super) by_id: HashMap<SeriesId, usize>,
+    /// Places of series; those of series that have ended are free for others.
+    series: Vec<Option<Series>>,
+    free: Vec<usize>,
+    by_id: HashMap<SeriesId, usize>,
+    /// What was declared of each entity, by the name under which it was.
+    declared: HashMap<Entity, Vec<SeriesId>>,
     pub(super) by_entity: BTreeMap<Entity, BTreeMap<MetricIx, usize>>,
     pub(super) by_kind: BTreeMap<EntityKind, BTreeSet<Entity>>,
 }
 
 impl World {
     pub(super) fn find(&self, entity: &Entity, metric: MetricIx) -> Option<&Series> {
-        self.by_entity.get(entity)?.get(&metric).and_then(|at| self.series.get(*at))
+        self.by_entity.get(entity)?.get(&metric).and_then(|at| self.at(*at))
     }
 
-    /// Series are kept in their places; those of an entity that is gone are only no longer found.
+    /// The series at a place.
+    pub(super) fn at(&self, place: usize) -> Option<&Series> {
+        self.series.get(place)?.as_ref()
+    }
+
+    /// Where the series of this id is.
+    pub(super) fn place(&self, id: SeriesId) -> Option<usize> {
+        self.by_id.get(&id).copied()
+    }
+
+    pub(super) fn at_mut(&mut self, place: usize) -> Option<&mut Series> {
+        self.series.get_mut(place)?.as_mut()
+    }
+
+    /// From here on the id means this metric of the entity, which is declared under this name.
+    pub(super) fn declare(
+        &mut self,
+        id: SeriesId,
+        named: &Entity,
+        metric: MetricIx,
+        new: impl FnOnce(Entity) -> Series,
+    ) {
+        let entity = self.inventory.canonical(named);
+        let known = self.by_entity.get(&entity).and_then(|metrics| metrics.get(&metric)).copied();
+        let place = known.unwrap_or_else(|| {
+            let series = Some(new(entity.clone()));
+            match self.free.pop() {
+                Some(place) => {
+                    self.series[place] = series;
+                    place
+                }
+                None => {
+                    self.series.push(series);
+                    self.series.len() - 1
+                }
+            }
+        });
+        self.show(&entity, metric, place);
+        if self.place(id) == Some(place) {
+            return;
+        }
+        self.end(id);
+        self.by_id.insert(id, place);
+        self.declared.entry(named.clone()).or_default().push(id);
+        if let Some(series) = self.at_mut(place) {
+            series.names += 1;
+        }
+    }
+
+    /// The series at the place is found by its entity and metric.
+    pub(super) fn show(&mut self, entity: &Entity, metric: MetricIx, place: usize) {
+        self.by_kind.entry(entity.kind()).or_default().insert(entity.clone());
+        self.by_entity.entry(entity.clone()).or_default().entry(metric).or_insert(place);
+    }
+
+    /// The id means nothing any more. A series without an id is over.
+    pub(super) fn end(&mut self, id: SeriesId) {
+        let Some(place) = self.by_id.remove(&id) else { return };
+        let Some(series) = self.at_mut(place) else { return };
+        series.names = series.names.saturating_sub(1);
+        if series.names > 0 {
+            return;
+        }
+        let (entity, metric) = (series.entity.clone(), series.metric);
+        self.series[place] = None;
+        self.free.push(place);
+        if let Some(metrics) = self.by_entity.get_mut(&entity)
+            && metrics.get(&metric) == Some(&place)
+        {
+            metrics.remove(&metric);
+        }
+    }
+
+    /// Forgets an entity that is gone, and ends its series. One that was declared under another name of the entity is only
+    /// no longer found.
     pub(super) fn forget(&mut self, entity: &Entity) {
         self.inventory.forget(entity);
+        for id in self.declared.remove(entity).unwrap_or_default() {
+            self.end(id);
+        }
         self.by_entity.remove(entity);
         if let Some(entities) = self.by_kind.get_mut(&entity.kind()) {
             entities.remove(entity);
@@ -191,5 +272,44 @@ pub(super) fn later(stamp: Stamp, ns: u64) -> Stamp {
     Stamp {
         mono_ns: stamp.mono_ns.map(|mono| mono.saturating_add(ns)),
         real_ns: stamp.real_ns.map(|real| real.saturating_add(i64::try_from(ns).unwrap_or(i64::MAX))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{EntityInfo, GpuKey};
+
+    use super::*;
+
+    fn declare(world: &mut World, id: u32, entity: &Entity) {
+        world.declare(SeriesId(id), entity, MetricIx(0), |entity| Series::new(entity, MetricIx(0), "process.cpu", &[]));
+    }
+
+    #[test]
+    fn processes_that_come_and_go_leave_no_series_behind() {
+        let mut world = World::default();
+        for pid in 0..1_000 {
+            let process = Entity::Process(pid, 1);
+            // Two probes tell of it, and one ends before it.
+            declare(&mut world, 2 * pid, &process);
+            declare(&mut world, 2 * pid + 1, &process);
+            assert!(world.find(&process, MetricIx(0)).is_some());
+            world.forget(&process);
+            assert!(world.find(&process, MetricIx(0)).is_none());
+        }
+        assert_eq!((world.series.len(), world.by_id.len(), world.declared.len(), world.by_entity.len()), (1, 0, 0, 0));
+    }
+
+    #[test]
+    fn a_gpu_that_is_gone_under_one_name_goes_on_under_the_other() {
+        let pci = "0000:4f:00.0".parse().unwrap_or_else(|_| unreachable!());
+        let (kernels, drivers) = (Entity::Gpu(GpuKey::Pci(pci)), Entity::gpu("GPU-1"));
+        let mut world = World::default();
+        world.inventory.learn(&EntityInfo::new(drivers.clone(), "GPU 0").at(pci));
+        declare(&mut world, 1, &kernels);
+        declare(&mut world, 2, &drivers);
+        world.forget(&kernels);
+        assert!(world.find(&drivers, MetricIx(0)).is_some());
+        assert_eq!((world.place(SeriesId(1)), world.place(SeriesId(2))), (None, Some(0)));
     }
 }
