@@ -175,7 +175,7 @@ impl Stream {
                 if let Some(def) = self.numbering.contradiction(&frame) {
                     return Err(format!("series {} is declared a second time, as another one", def.id.0));
                 }
-                let (frame, left_out) = self.numbering.translate(frame);
+                let (frame, left_out) = self.numbering.read(frame);
                 self.oddities.undeclared_samples += left_out;
                 Ok(if kind == format::CONTEXT { Told::Context(frame) } else { Told::Frame(frame) })
             }
@@ -197,7 +197,8 @@ pub struct SegmentEnd {
     pub damage: Option<Damage>,
 }
 
-/// The Frames of a recording as one stream: ids run through all segments, and each series is declared once.
+/// The Frames of a recording as one stream: ids run through all segments, and each series has one. It is declared when it
+/// is first read, and again when it is read after its entity was gone or in another boot.
 ///
 /// A damaged segment yields its Frames up to the damage, then the damage, then the next segment follows.
 #[derive(Debug)]

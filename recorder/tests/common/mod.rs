@@ -136,9 +136,7 @@ pub fn named(frames: &[Frame]) -> Vec<Draft> {
     frames
         .iter()
         .map(|frame| {
-            for def in &frame.declares {
-                dictionary.declare(def);
-            }
+            dictionary.follow(frame);
             frame.named(&dictionary)
         })
         .collect()
