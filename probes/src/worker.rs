@@ -132,3 +132,41 @@ fn forward(drafts: &Receiver<Draft>, stop: &AtomicBool, mut output: impl Write) 
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use model::catalogue::PROCESS_STATE;
+    use model::{Entity, Frame, SeriesId, Stamp};
+
+    use super::*;
+
+    /// The Frames that a worker writes for these Drafts.
+    fn forwarded(drafts: Vec<Draft>) -> Vec<Frame> {
+        let (sender, receiver) = mpsc::sync_channel(drafts.len());
+        drafts.into_iter().for_each(|draft| sender.send(draft).unwrap());
+        drop(sender);
+        let mut bytes = Vec::new();
+        forward(&receiver, &AtomicBool::new(false), &mut bytes).unwrap();
+        let (mut rest, mut frames) = (bytes.as_slice(), Vec::new());
+        while let Some((prefix, behind)) = rest.split_first_chunk() {
+            let (body, next) = behind.split_at(wire::length(*prefix).unwrap());
+            frames.push(wire::unpack(body).unwrap());
+            rest = next;
+        }
+        frames
+    }
+
+    #[test]
+    fn a_process_that_is_gone_takes_its_series_along() {
+        let process = Entity::Process(7, 1);
+        let (mut there, mut gone) = (Draft::new("process", Stamp::new(1, 1)), Draft::new("process", Stamp::new(2, 2)));
+        there.read(&process, PROCESS_STATE, "S");
+        gone.gone.push(process);
+        let frames = forwarded(vec![there.clone(), there.clone(), gone, there]);
+        let told = |frame: &Frame| (frame.declares.len(), frame.samples.first().map(|(id, _)| *id));
+        let [first, second] = [SeriesId(0), SeriesId(1)];
+        let expected = [(1, Some(first)), (0, Some(first)), (0, None), (1, Some(second))];
+        assert_eq!(frames.iter().map(told).collect::<Vec<_>>(), expected);
+    }
+}
