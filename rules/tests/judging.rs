@@ -154,6 +154,55 @@ fn recovery_needs_proof_not_silence() {
     assert_eq!(evaluator.findings()[0].count, 2);
 }
 
+const XID_13: &str = "NVRM: Xid (PCI:0000:4f:00): 13, pid=4242, name=python, Graphics SM Warp Exception on (GPC 2, TPC 1, SM 0): Out Of Range Address";
+
+#[test]
+fn an_occurrence_that_recurs_much_later_leaves_none_open_behind() {
+    let mut node = Node::default();
+    let mut evaluator = evaluator();
+    for s in [0, 2_400, 9_600] {
+        evaluator.frame(&node.frame("kernel_log", s, |draft| draft.events.push(line(s, XID_13, 0))));
+    }
+    evaluator.frame(&node.frame("host", 90_000, |_| {}));
+    evaluator.advance(at(90_000));
+    let incidents = evaluator.incidents();
+    assert!(!incidents.is_empty());
+    for incident in &incidents {
+        assert!(!incident.open(), "{incident:#?}");
+        assert!(incident.ended.unwrap() >= incident.last);
+    }
+}
+
+#[test]
+fn an_incident_keeps_its_name_when_another_session_tells_the_wall_clock_a_little_differently() {
+    let name = |jitter: i64| {
+        let mut node = Node::default();
+        let mut evaluator = evaluator();
+        evaluator.frame(&node.frame("kernel_log", 5, |draft| {
+            let mut event = line(1, XID_79, 0);
+            event.at.real_ns = event.at.real_ns.map(|real| real + jitter);
+            draft.events.push(event);
+        }));
+        evaluator.advance(at(6));
+        evaluator.incidents()[0].id.clone()
+    };
+    assert_eq!(name(0), name(1_234));
+}
+
+#[test]
+fn a_backlog_of_another_boot_gets_no_wall_clock_of_this_one() {
+    let mut node = Node::default();
+    let mut evaluator = evaluator();
+    evaluator.frame(&node.frame("kernel_log", 5, |draft| {
+        let mut event = line(1, XID_79, 0);
+        event.at = Stamp { mono_ns: Some(5 * NS_PER_S), real_ns: None };
+        event.backlog = true;
+        draft.events.push(event);
+    }));
+    evaluator.advance(at(6));
+    assert_eq!(evaluator.incidents()[0].started, Stamp { mono_ns: Some(5 * NS_PER_S), real_ns: None });
+}
+
 #[test]
 fn another_boot_ends_what_was_and_keeps_it() {
     let mut node = Node::default();

@@ -385,6 +385,19 @@ const FIXTURES: &[Fixture] = &[
         },
     },
     Fixture {
+        name: "driver-unloaded",
+        seconds: 30,
+        gpus: 4,
+        mount: false,
+        scenario: r#"
+            [[fault]]
+            at = 10.0
+            for = 12.0
+            kind = "driver_gone"
+        "#,
+        happens: |_| {},
+    },
+    Fixture {
         name: "healthy-training",
         seconds: 40,
         gpus: 8,
