@@ -123,6 +123,8 @@ impl Cursor {
             Motion::Following => end,
             _ => self.at.saturating_add(length / 4).min(end),
         };
+        // A clock that began less than a window ago has no more to show; the end stays the end.
+        let length = if self.live { length.min(to.max(LEAST_STRETCH)) } else { length };
         let from = to.saturating_sub(length);
         let from = if self.live { from } else { from.max(start) };
         Window { from, to: from.saturating_add(length) }

@@ -24,10 +24,10 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
                 if model.following() {
                     model.state = Some(state.clone());
                 }
-                model.newest = Some(state);
             } else if model.state.is_none() {
-                model.state = Some(state);
+                model.state = Some(state.clone());
             }
+            model.newest = Some(state);
         }
         Msg::Incidents { incidents, coverage } => {
             model.incidents = incidents;

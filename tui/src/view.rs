@@ -134,7 +134,8 @@ pub(crate) fn curves_wanted(model: &Model) -> Want {
 
 /// The series that the time strip draws: how busy the GPUs were, or the host where there are none.
 pub(crate) fn activity_wanted(model: &Model) -> Want {
-    let Some(state) = model.state.as_deref() else { return Want::default() };
+    // The GPUs of the end: at the beginning of a recording none is known yet, and the strip shows all of it.
+    let Some(state) = model.newest.as_deref().or(model.state.as_deref()) else { return Want::default() };
     let strip = Parts::of_model(model).strip;
     if strip.height == 0 {
         return Want::default();

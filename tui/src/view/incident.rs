@@ -114,7 +114,12 @@ pub(super) fn coverage(model: &Model, width: u16) -> Vec<Vec<Word>> {
     for gap in &model.coverage.gaps {
         let entity = gap.entity.as_ref().map_or_else(String::new, |entity| format!(" · {}", model.label(entity)));
         let source = model::text::clean(&gap.source, 30);
-        let text = format!("{source}{entity}: {} ({} rules)", model::text::clean(&gap.why, 200), gap.rules);
+        let text = format!(
+            "{source}{entity}: {} ({} rule{})",
+            model::text::clean(&gap.why, 200),
+            gap.rules,
+            if gap.rules == 1 { "" } else { "s" }
+        );
         lines.extend(section("Not judged", &text, Tone::Warning, width));
     }
     lines
