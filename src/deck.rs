@@ -146,9 +146,7 @@ impl Data {
 
     fn take(&mut self, admitted: &Admitted) {
         let frame = &admitted.decoded;
-        for def in &frame.declares {
-            self.dictionary.declare(def);
-        }
+        self.dictionary.follow(frame);
         self.state.apply(frame, &self.dictionary);
         self.timeline.apply(frame, &self.dictionary);
         self.judge.decoded(frame);

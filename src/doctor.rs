@@ -69,9 +69,7 @@ struct Seen {
 
 impl Seen {
     fn take(&mut self, frame: &model::Frame) {
-        for def in &frame.declares {
-            self.dictionary.declare(def);
-        }
+        self.dictionary.follow(frame);
         self.state.apply(frame, &self.dictionary);
         let readings = self.series.entry(frame.probe.clone()).or_default();
         readings.extend(frame.samples.iter().cloned());

@@ -45,9 +45,7 @@ impl Judge {
 
     /// Takes in a Frame whose kernel lines are raw.
     pub(crate) fn raw(&mut self, mut frame: Frame) {
-        for def in &frame.declares {
-            self.dictionary.declare(def);
-        }
+        self.dictionary.follow(&frame);
         if let Some(version) = engine::session::driver_version(&frame, &self.dictionary) {
             self.decoder.set_driver(version);
         }
@@ -154,9 +152,7 @@ mod tests {
             let mut live = Judge::new(rulebook, None);
             let (mut decoder, mut dictionary) = (Decoder::new(), Dictionary::default());
             for frame in recording.frames().map_while(Result::ok) {
-                for def in &frame.declares {
-                    dictionary.declare(def);
-                }
+                dictionary.follow(&frame);
                 if let Some(version) = engine::session::driver_version(&frame, &dictionary) {
                     decoder.set_driver(version);
                 }
