@@ -38,7 +38,7 @@ fn the_deck_shows_the_node_and_leaves_the_terminal_as_it_was() {
     let mut screen = Screen::open(Deck::new::<[&str; 0], &str>([]).root(node.root()).driver(&eight("")), 120, 36);
     screen.wait_for("gpu-node-07", SOON);
     screen.wait_for("LIVE", SOON);
-    screen.wait_for("W", SOON);
+    screen.wait_for("/700 W", SOON);
     assert!(screen.alternate());
     screen.press("?");
     screen.wait_for("quit", SOON);
