@@ -8,7 +8,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use ::decode::Decoder;
@@ -60,16 +60,24 @@ pub(crate) fn live(args: &NodeArgs, deck: &DeckArgs) -> Result<ExitCode, Failure
     runtime.spawn(Data::new(rulebook, letters.clone(), incidents).run(session, asked));
     let features = Features { colours: terminal::colours(), read_only, ..Features::default() };
     let plans = letters.clone();
+    let mut actions = Vec::new();
     let done = terminal::drive(Model::new(Mode::Live { source }, features), &letters, &inbox, |effect| {
-        carry_out(effect, &asks, &plans, &known.borrow());
+        actions.extend(carry_out(effect, &asks, &plans, &known.borrow()));
     });
+    see_through(actions);
     // A worker that is stuck in a driver call ends by itself when the call returns; nobody waits for it.
     runtime.shutdown_background();
     done?;
     output::done()
 }
 
-fn carry_out(effect: Effect, asks: &UnboundedSender<Ask>, desk: &Desk, incidents: &Arc<Vec<Incident>>) {
+/// Carries an effect out without waiting for it; an action on the node is handed back.
+fn carry_out(
+    effect: Effect,
+    asks: &UnboundedSender<Ask>,
+    desk: &Desk,
+    incidents: &Arc<Vec<Incident>>,
+) -> Option<JoinHandle<String>> {
     let ask = |ask| {
         // The data task ends only with the deck itself.
         let _ended = asks.send(ask);
@@ -84,12 +92,26 @@ fn carry_out(effect: Effect, asks: &UnboundedSender<Ask>, desk: &Desk, incidents
         }
         Effect::CarryOut(plan, typed) => {
             let desk = desk.clone();
-            thread::spawn(move || {
+            return Some(thread::spawn(move || {
                 let (line, kind) = drain::carry_out(&plan, &typed);
-                desk.send(Msg::Outcome(line, kind))
-            });
+                desk.send(Msg::Outcome(line.clone(), kind));
+                line
+            }));
         }
         Effect::Quit | Effect::Redraw => {}
+    }
+    None
+}
+
+/// An action that was begun is read back and journalled though the deck has been left; its commands have deadlines.
+fn see_through(actions: Vec<JoinHandle<String>>) {
+    for action in actions {
+        if !action.is_finished() {
+            output::complain("gpudeck: waiting for the action to be read back");
+            if let Ok(line) = action.join() {
+                output::complain(&format!("gpudeck: {}", model::text::clean(&line, 400)));
+            }
+        }
     }
 }
 
