@@ -2,6 +2,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::disallowed_methods)]
 
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -42,7 +43,7 @@ fn a_node_is_drained_by_an_incident_and_undrained_and_somebody_elses_drain_is_le
         .unwrap();
     let (said, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     if output.status.code() == Some(77) {
-        eprintln!("skipped: {told}");
+        let _nobody_reads = writeln!(std::io::stderr(), "skipped: {told}");
         return;
     }
     assert!(output.status.success(), "{said}\n{told}");
