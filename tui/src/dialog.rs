@@ -119,6 +119,13 @@ impl Confirm {
             .then(|| format!("type {} to confirm", model::text::clean(&self.plan.confirm, 60)))
     }
 
+    /// Whether this is the first letter of what is to be typed: somebody who does as the dialog says and types it need
+    /// not move the keyboard there first.
+    pub(crate) fn begins_with(&self, character: char) -> bool {
+        let ready = self.focus != Focus::Typing && self.stage == Stage::Open && self.typed.is_empty();
+        ready && self.plan.confirm.starts_with(character)
+    }
+
     /// Moves the keyboard to the next part, or the one before.
     pub(crate) fn turn(&mut self, forward: bool) {
         self.focus = match (self.focus, forward) {

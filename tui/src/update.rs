@@ -45,7 +45,10 @@ pub fn update(model: &mut Model, msg: Msg) -> Vec<Effect> {
         Msg::Key(_) => {}
         Msg::Paste(text) => match model.top_mut() {
             Layer::Mark(typed) | Layer::Filter(typed) => paste_into(typed, &text),
-            Layer::Confirm(confirm) if confirm.focus == Focus::Typing => paste_into(&mut confirm.typed, &text),
+            Layer::Confirm(confirm) if confirm.stage == Stage::Open => {
+                confirm.focus = Focus::Typing;
+                paste_into(&mut confirm.typed, &text);
+            }
             _ => {}
         },
         Msg::Resize(columns, rows) => model.size = (columns, rows),
@@ -174,6 +177,11 @@ fn typed(model: &mut Model, key: KeyEvent) -> Option<Vec<Effect>> {
                 Some(Vec::new())
             }
             KeyCode::Enter => Some(pressed(model)),
+            KeyCode::Char(character) if confirm.begins_with(character) => {
+                confirm.focus = Focus::Typing;
+                type_into(&mut confirm.typed, key);
+                Some(Vec::new())
+            }
             _ if confirm.focus == Focus::Typing && confirm.stage == Stage::Open => {
                 match type_into(&mut confirm.typed, key) {
                     Typed::Left => {

@@ -171,6 +171,16 @@ fn nothing_is_carried_out_without_the_name_typed_in_full() {
 }
 
 #[test]
+fn the_name_can_be_typed_straight_away_and_cancel_still_has_enter() {
+    let mut deck = live();
+    deck.keys("id");
+    deck.others.clear();
+    deck.send(Msg::Plan(Ok(Box::new(plan()))));
+    deck.keys("gpu-node-17<Enter><Enter>");
+    assert_eq!(deck.others, [Effect::CarryOut(Box::new(plan()), "gpu-node-17".into())]);
+}
+
+#[test]
 fn a_plan_with_an_obstacle_or_past_its_time_cannot_be_carried_out() {
     let mut hindered = plan();
     hindered.preconditions[0].holds = None;
