@@ -37,7 +37,7 @@ use model::{SeriesKey, Window};
 use ratatui::Frame;
 use ratatui::layout::Rect;
 
-use crate::cursor::SECOND;
+use crate::cursor::{LEAST_STRETCH, SECOND};
 use crate::layer::Layer;
 use crate::model::Model;
 use crate::paint;
@@ -121,7 +121,9 @@ pub(crate) fn curves_wanted(model: &Model) -> Want {
     let Some(state) = model.state.as_deref() else { return Want::default() };
     let body = Parts::of_model(model).body;
     let place = model.cursor.place();
-    let trail = Window { from: place.saturating_sub(TRAIL), to: place.max(TRAIL) };
+    // A recording shorter than the trail fills it: there is nothing before its beginning.
+    let length = if model.live() { TRAIL } else { model.cursor.window().length().clamp(LEAST_STRETCH, TRAIL) };
+    let trail = Window { from: place.saturating_sub(length), to: place.max(length) };
     let (series, window, columns): (Vec<SeriesKey>, Window, u16) = match model.screen() {
         Layer::Gpu(gpu, _) => (gpu::series(state, gpu), model.cursor.window(), body.width),
         Layer::Rdma(_) => (rdma::series(state, model), trail, 60),
