@@ -172,23 +172,30 @@ fn cycle(
     effects.extend(tui::update(model, Msg::Tick(engine::clock::now())));
     let mut ticked = mono();
     let mut drawn = 0;
+    let mut changed = true;
     loop {
         for effect in effects.drain(..) {
             match effect {
                 Effect::Quit => return Ok(()),
-                Effect::Redraw => terminal.clear()?,
+                Effect::Redraw => {
+                    terminal.clear()?;
+                    changed = true;
+                }
                 other => carry_out(other),
             }
         }
         let pause = nanos(Duration::from_secs(1)) / FRAMES_PER_SECOND;
-        if mono().saturating_sub(drawn) >= pause {
+        if changed && mono().saturating_sub(drawn) >= pause {
             draw(terminal, model)?;
             drawn = mono();
+            changed = false;
         }
-        let next = (ticked + nanos(TICK)).min(drawn + pause).saturating_sub(mono());
+        let tick = ticked + nanos(TICK);
+        let next = if changed { tick.min(drawn + pause) } else { tick }.saturating_sub(mono());
         match inbox.next(Duration::from_nanos(next.max(1_000_000))) {
             Ok(Input::Msg(msg)) => {
                 effects.extend(tui::update(model, *msg));
+                changed = true;
                 // What has come meanwhile belongs into the same picture.
                 while let Ok(input) = inbox.next_now() {
                     match input {
@@ -206,6 +213,7 @@ fn cycle(
         if mono().saturating_sub(ticked) >= nanos(TICK) {
             ticked = mono();
             effects.extend(tui::update(model, Msg::Tick(engine::clock::now())));
+            changed = true;
         }
     }
 }
