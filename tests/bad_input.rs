@@ -75,7 +75,7 @@ fn a_recording_of_a_newer_version_is_named_as_such() {
     let checksum = crc32c::crc32c(&bytes[..32]).to_le_bytes();
     bytes[32..36].copy_from_slice(&checksum);
     fs::write(&newer, bytes).unwrap();
-    refused(&Deck::new(["info"]).arg(&newer).output(), 65, &["newer", "9"]);
+    refused(&Deck::new(["info"]).arg(&newer).output(), 65, &["newer gpudeck", "version 9.0"]);
 }
 
 #[test]
@@ -99,7 +99,7 @@ advice = [{ action = "check_cooling", why = "It is hot." }]
     )
     .unwrap();
     let output = Deck::new(["rules", "check"]).arg(&rules).output();
-    refused(&output, 65, &["mine.toml", "9", "gpu.tmep", "gpu.temp"]);
+    refused(&output, 65, &["mine.toml:9:", "gpu.tmep", "did you mean `gpu.temp`"]);
     let output = Deck::new(["diagnose", "--rules"]).arg(directory.path()).arg(fixture()).output();
     refused(&output, 65, &["gpu.temp"]);
 }

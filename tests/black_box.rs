@@ -41,6 +41,7 @@ fn a_recording_killed_at_any_moment_opens_and_lacks_at_most_the_last_second() {
             let of = lines.iter().filter(|line| line["entity"].as_str().is_some_and(|name| name.starts_with(entity)));
             of.filter_map(|line| line["mono_ns"].as_u64()).max().unwrap_or(0)
         };
+        // A tick is a second; what lies between the last one and the kill was never sampled. The rest is for reading it.
         let missing = killed.saturating_sub(last("gpu:"));
         assert!(missing < 1_300_000_000, "round {round}: the last {} ms are missing", missing / 1_000_000);
         let gpus: std::collections::BTreeSet<&str> =

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use testbed::{CacheFs, Deck};
+use testbed::{CacheFs, Deck, mono_ns};
 
 #[test]
 fn a_mount_shows_its_hit_ratio_and_a_stopped_daemon_is_an_incident_while_everything_else_goes_on() {
@@ -23,6 +23,7 @@ fn a_mount_shows_its_hit_ratio_and_a_stopped_daemon_is_an_incident_while_everyth
     }
     std::thread::sleep(Duration::from_secs(2));
     files.stop();
+    let stopped = mono_ns();
     std::thread::sleep(Duration::from_secs(14));
     files.go_on();
     run.finish(Duration::from_secs(30));
@@ -45,6 +46,9 @@ fn a_mount_shows_its_hit_ratio_and_a_stopped_daemon_is_an_incident_while_everyth
     let incidents = diagnosed["incidents"].as_array().unwrap();
     let hung = incidents.iter().find(|incident| incident["root"]["entity"] == mount.as_str());
     let hung = hung.unwrap_or_else(|| panic!("no incident of {mount}: {diagnosed:#}"));
+    let after = hung["mono_ns"].as_u64().unwrap().saturating_sub(stopped);
+    assert!(after < 15_000_000_000, "the incident came {} ms after the daemon stopped", after / 1_000_000);
+    assert!(hung["mono_ns"].as_u64().unwrap() >= stopped, "{hung:#}");
     assert_eq!(hung["class"], "storage");
     assert_eq!(hung["advice"][0]["action"], "check_storage");
 
