@@ -6,6 +6,8 @@
 
 use model::frame::MOST_BYTES;
 
+pub mod section;
+
 /// The first eight bytes of every segment.
 pub const MAGIC: [u8; 8] = *b"GPUDECK\n";
 /// A reader refuses a segment with another major version.
@@ -176,6 +178,10 @@ fn length_field(bytes: &[u8]) -> u32 {
 
 fn u16_at(bytes: &[u8], at: usize) -> u16 {
     bytes.get(at..at + 2).and_then(|two| two.try_into().ok()).map_or(0, u16::from_le_bytes)
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..at + 8).and_then(|eight| eight.try_into().ok()).map_or(0, u64::from_le_bytes)
 }
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {

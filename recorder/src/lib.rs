@@ -8,6 +8,7 @@
 //!                                      └───────► Follow (a file that grows)
 //! ```
 
+pub mod block;
 pub mod export;
 pub mod follow;
 pub mod format;
@@ -19,6 +20,7 @@ mod numbering;
 pub mod open;
 pub mod reader;
 pub mod recover;
+pub mod schema;
 pub mod segment;
 pub mod segments;
 pub mod sync;
