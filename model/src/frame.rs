@@ -66,6 +66,10 @@ pub struct Frame {
     /// How long reading took, microseconds.
     #[serde(default)]
     pub took_us: u64,
+    /// Read faster than the 1 Hz view, which carries the extremes of what was read so; recorded only around what went
+    /// wrong. Rules and deck never see it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub burst: bool,
     /// Series used here for the first time in this stream.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub declares: Vec<SeriesDef>,
@@ -84,6 +88,11 @@ pub struct Frame {
     /// What could not be done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<ProbeFault>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+fn is_false(flag: &bool) -> bool {
+    !flag
 }
 
 impl Frame {
@@ -112,6 +121,7 @@ impl Frame {
             boot: self.boot.clone(),
             at: self.at,
             took_us: self.took_us,
+            burst: self.burst,
             entities: self.entities.clone(),
             gone: self.gone.clone(),
             samples: self
@@ -136,6 +146,8 @@ pub struct Draft {
     pub at: Stamp,
     /// How long reading took, microseconds.
     pub took_us: u64,
+    /// Read faster than the 1 Hz view: see [`Frame::burst`].
+    pub burst: bool,
     /// Entities that are new or have changed.
     pub entities: Vec<EntityInfo>,
     /// Entities that are gone.
@@ -176,6 +188,7 @@ impl Draft {
             seq: 0,
             at: self.at,
             took_us: self.took_us,
+            burst: self.burst,
             declares: Vec::new(),
             entities: self.entities,
             gone: self.gone,
