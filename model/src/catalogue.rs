@@ -3,7 +3,7 @@
 //!
 //! Sources of the facts are named in the table's sections ([`table`]). A [`MetricName`] that the table does not know
 //! (a newer writer's, or a driver's own counter) is shown by name, never an error; names below a *family* (`rdma.hw.*`)
-//! inherit its kind.
+//! inherit its kind and quantum.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -143,7 +143,8 @@ pub struct Metric {
     pub kind: Kind,
     /// The unit of its values.
     pub unit: Unit,
-    /// The step to which a gauge is rounded before the recorder and the rules see it; 0 keeps it as read.
+    /// The step to which a gauge is rounded, and to which a counter's total is rounded down, before the recorder and the
+    /// rules see it; 0 keeps it as read. What lies below is noise in a recording, at the price of its bits.
     pub quantum: f64,
     /// The label of a column on the screen.
     pub label: &'static str,
@@ -162,7 +163,14 @@ impl Metric {
     }
 
     fn covers(&self, name: &str) -> bool {
-        self.name.strip_suffix('*').is_some_and(|stem| name.starts_with(stem))
+        let behind = |(stem, end)| name.strip_prefix(stem).is_some_and(|rest: &str| rest.ends_with(end));
+        self.name.split_once('*').is_some_and(behind)
+    }
+
+    /// The quantum as a whole number, by which counts are rounded; 1 keeps every count.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "saturates; the table's are small")]
+    pub fn whole_quantum(&self) -> u64 {
+        (self.quantum as u64).max(1)
     }
 
     /// The width in bits at which it wraps, if it is a counter that does.
@@ -249,10 +257,50 @@ mod tests {
         }
     }
 
+    /// How much was moved, used or spent: what counts is how fast, and nobody asks for the last byte.
+    const COARSE: &[&str] = &[
+        "gpu.energy",
+        "gpu.throttle_power_time",
+        "gpu.throttle_thermal_time",
+        "gpu.throttle_hw_thermal_time",
+        "gpu.throttle_brake_time",
+        "gpu.pcie_tx",
+        "gpu.pcie_rx",
+        "gpu.nvlink_tx",
+        "gpu.nvlink_rx",
+        "nvlink.tx",
+        "nvlink.rx",
+        "rdma.tx",
+        "rdma.rx",
+        "rdma.counter.*_packets",
+        "rdma.counter.*_data",
+        "fuse.cache_hit_bytes",
+        "fuse.cache_miss_bytes",
+        "host.tcp_segments",
+    ];
+
     #[test]
-    fn every_counter_keeps_every_count() {
+    fn every_error_and_health_counter_keeps_every_count() {
+        let coarse: Vec<_> = all()
+            .chain(FAMILIES.iter().copied())
+            .filter(|metric| metric.is_counter() && metric.whole_quantum() > 1)
+            .map(|metric| metric.name)
+            .collect();
+        assert_eq!(coarse.len(), COARSE.len());
+        assert!(coarse.iter().all(|name| COARSE.contains(name)), "{coarse:?}");
+        for error in ["rdma.counter.port_rcv_errors", "rdma.counter.port_xmit_discards", "rdma.hw.out_of_sequence"] {
+            assert_eq!(Metric::find(error).unwrap().whole_quantum(), 1, "{error}");
+        }
+        assert_eq!(Metric::find("rdma.counter.port_rcv_packets").unwrap().whole_quantum(), 256);
+        assert_eq!(Metric::find("rdma.counter.port_xmit_data").unwrap().whole_quantum(), 1 << 18);
+    }
+
+    /// Rounding down then never leaves a counter's range, and a wrap stays a wrap.
+    #[test]
+    fn the_quantum_of_a_counter_is_whole_and_divides_the_range_that_it_wraps_at() {
         for metric in all().chain(FAMILIES.iter().copied()).filter(|metric| metric.is_counter()) {
-            assert!(metric.quantum == 0.0, "{} would lose counts", metric.name);
+            assert!(metric.quantum == 0.0 || metric.quantum.fract() == 0.0, "{}", metric.name);
+            assert!(metric.wrap().is_none_or(|bits| (1u64 << bits) % metric.whole_quantum() == 0), "{}", metric.name);
         }
     }
 

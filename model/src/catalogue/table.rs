@@ -40,21 +40,25 @@ catalogue! { NVML_GPU:
         "Share of time in which the video encoder ran";
     GPU_DECODER_UTIL "gpu.decoder_util" Gpu GAUGE Percent 1.0 "dec" "gpu_decoder_utilization_percent"
         "Share of time in which the video decoder ran";
-    GPU_MEM_USED "gpu.mem_used" Gpu GAUGE Bytes 0.0 "mem" "gpu_memory_used_bytes"
+    GPU_MEM_USED "gpu.mem_used" Gpu GAUGE Bytes 1_048_576.0 "mem" "gpu_memory_used_bytes"
         "Device memory in use (nvmlDeviceGetMemoryInfo_v2)";
     GPU_MEM_TOTAL "gpu.mem_total" Gpu INFO Bytes 0.0 "mem total" "gpu_memory_total_bytes"
         "Device memory installed, less what the driver reserves";
-    GPU_MEM_RESERVED "gpu.mem_reserved" Gpu GAUGE Bytes 0.0 "reserved" "gpu_memory_reserved_bytes"
+    GPU_MEM_RESERVED "gpu.mem_reserved" Gpu GAUGE Bytes 1_048_576.0 "reserved" "gpu_memory_reserved_bytes"
         "Device memory that driver and firmware keep for themselves";
-    GPU_BAR1_USED "gpu.bar1_used" Gpu GAUGE Bytes 0.0 "BAR1" "gpu_bar1_used_bytes"
+    GPU_BAR1_USED "gpu.bar1_used" Gpu GAUGE Bytes 1_048_576.0 "BAR1" "gpu_bar1_used_bytes"
         "Of the window through which other devices reach GPU memory, the part in use";
     GPU_POWER "gpu.power" Gpu GAUGE Watts 0.1 "power" "gpu_power_watts"
         "Power drawn by the GPU [186 instant, else nvmlDeviceGetPowerUsage]";
+    GPU_POWER_LOWEST "gpu.power_lowest" Gpu GAUGE Watts 0.1 "power low" "gpu_power_lowest_watts"
+        "Lowest power over the last second, of ten readings; only while recording";
+    GPU_POWER_HIGHEST "gpu.power_highest" Gpu GAUGE Watts 0.1 "power high" "gpu_power_highest_watts"
+        "Highest power over the last second, of ten readings; only while recording";
     GPU_POWER_LIMIT "gpu.power_limit" Gpu GAUGE Watts 0.1 "limit" "gpu_power_limit_watts"
         "Power limit in force (nvmlDeviceGetEnforcedPowerLimit)";
     GPU_POWER_DEFAULT_LIMIT "gpu.power_default_limit" Gpu INFO Watts 0.1 "default limit" "gpu_power_default_limit_watts"
         "Power limit that the board comes with";
-    GPU_ENERGY "gpu.energy" Gpu COUNTER Millijoules 0.0 "energy" "gpu_energy_millijoules"
+    GPU_ENERGY "gpu.energy" Gpu COUNTER Millijoules 1_000.0 "energy" "gpu_energy_millijoules"
         "Energy used since the driver was loaded, millijoules counted (nvmlDeviceGetTotalEnergyConsumption)";
     GPU_TEMP "gpu.temp" Gpu GAUGE Celsius 1.0 "temp" "gpu_temperature_celsius"
         "Temperature of the GPU die (nvmlDeviceGetTemperature)";
@@ -70,6 +74,10 @@ catalogue! { NVML_GPU:
         "Highest temperature allowed for device memory";
     GPU_CLOCK_SM "gpu.clock_sm" Gpu GAUGE Megahertz 1.0 "SM clock" "gpu_sm_clock_megahertz"
         "Clock of the streaming multiprocessors (nvmlDeviceGetClockInfo)";
+    GPU_CLOCK_SM_LOWEST "gpu.clock_sm_lowest" Gpu GAUGE Megahertz 1.0 "SM low" "gpu_sm_clock_lowest_megahertz"
+        "Lowest SM clock over the last second, of ten readings; only while recording";
+    GPU_CLOCK_SM_HIGHEST "gpu.clock_sm_highest" Gpu GAUGE Megahertz 1.0 "SM high" "gpu_sm_clock_highest_megahertz"
+        "Highest SM clock over the last second, of ten readings; only while recording";
     GPU_CLOCK_MEM "gpu.clock_mem" Gpu GAUGE Megahertz 1.0 "mem clock" "gpu_memory_clock_megahertz"
         "Clock of the device memory";
     GPU_CLOCK_SM_MAX "gpu.clock_sm_max" Gpu INFO Megahertz 1.0 "SM clock max" "gpu_sm_clock_max_megahertz"
@@ -82,13 +90,15 @@ catalogue! { NVML_GPU:
         "Performance state, 0 (highest) to 15";
     GPU_THROTTLE "gpu.throttle" Gpu STATE None 0.0 "throttle" "gpu_throttle_reasons"
         "Bits of why clocks are held down now: 4 SW power cap, 8 HW slowdown, 0x20 SW thermal, 0x40 HW thermal, 0x80 power brake (nvml.h clocks event reasons)";
-    GPU_THROTTLE_POWER_TIME "gpu.throttle_power_time" Gpu COUNTER Nanoseconds 0.0 "power cap time" "gpu_throttle_power_nanoseconds"
+    GPU_THROTTLE_SEEN "gpu.throttle_seen" Gpu STATE None 0.0 "throttle seen" "gpu_throttle_reasons_seen"
+        "Bits of `gpu.throttle` that were set in any of ten readings over the last second; only while recording";
+    GPU_THROTTLE_POWER_TIME "gpu.throttle_power_time" Gpu COUNTER Nanoseconds 1_000_000.0 "power cap time" "gpu_throttle_power_nanoseconds"
         "Time for which the power cap held clocks down since the driver was loaded [74]";
-    GPU_THROTTLE_THERMAL_TIME "gpu.throttle_thermal_time" Gpu COUNTER Nanoseconds 0.0 "thermal time" "gpu_throttle_thermal_nanoseconds"
+    GPU_THROTTLE_THERMAL_TIME "gpu.throttle_thermal_time" Gpu COUNTER Nanoseconds 1_000_000.0 "thermal time" "gpu_throttle_thermal_nanoseconds"
         "Time for which heat held clocks down since the driver was loaded (violation status, thermal)";
-    GPU_THROTTLE_HW_THERMAL_TIME "gpu.throttle_hw_thermal_time" Gpu COUNTER Nanoseconds 0.0 "HW thermal time" "gpu_throttle_hw_thermal_nanoseconds"
+    GPU_THROTTLE_HW_THERMAL_TIME "gpu.throttle_hw_thermal_time" Gpu COUNTER Nanoseconds 1_000_000.0 "HW thermal time" "gpu_throttle_hw_thermal_nanoseconds"
         "Time of hardware thermal slowdown [252 or 270 by driver]";
-    GPU_THROTTLE_BRAKE_TIME "gpu.throttle_brake_time" Gpu COUNTER Nanoseconds 0.0 "power brake time" "gpu_throttle_power_brake_nanoseconds"
+    GPU_THROTTLE_BRAKE_TIME "gpu.throttle_brake_time" Gpu COUNTER Nanoseconds 1_000_000.0 "power brake time" "gpu_throttle_power_brake_nanoseconds"
         "Time for which an external power brake held clocks down [253 or 271 by driver]";
     GPU_ECC_MODE "gpu.ecc_mode" Gpu STATE None 0.0 "ECC" "gpu_ecc_enabled"
         "Whether error correction of device memory is on";
@@ -124,13 +134,13 @@ catalogue! { NVML_GPU:
         "Most PCIe lanes of GPU and slot together";
     GPU_PCIE_REPLAY "gpu.pcie_replay" Gpu COUNTER None 0.0 "PCIe replays" "gpu_pcie_replays"
         "PCIe packets sent again (nvmlDeviceGetPcieReplayCounter)";
-    GPU_PCIE_TX "gpu.pcie_tx" Gpu COUNTER Bytes 0.0 "PCIe tx" "gpu_pcie_transmit_bytes"
+    GPU_PCIE_TX "gpu.pcie_tx" Gpu COUNTER Bytes 65_536.0 "PCIe tx" "gpu_pcie_transmit_bytes"
         "Bytes sent over PCIe [197]; may wrap";
-    GPU_PCIE_RX "gpu.pcie_rx" Gpu COUNTER Bytes 0.0 "PCIe rx" "gpu_pcie_receive_bytes"
+    GPU_PCIE_RX "gpu.pcie_rx" Gpu COUNTER Bytes 65_536.0 "PCIe rx" "gpu_pcie_receive_bytes"
         "Bytes received over PCIe [198]; may wrap";
-    GPU_NVLINK_TX "gpu.nvlink_tx" Gpu COUNTER Bytes 0.0 "NVLink tx" "gpu_nvlink_transmit_bytes"
+    GPU_NVLINK_TX "gpu.nvlink_tx" Gpu COUNTER Bytes 1_048_576.0 "NVLink tx" "gpu_nvlink_transmit_bytes"
         "Data bytes sent over all NVLinks [138, all links]";
-    GPU_NVLINK_RX "gpu.nvlink_rx" Gpu COUNTER Bytes 0.0 "NVLink rx" "gpu_nvlink_receive_bytes"
+    GPU_NVLINK_RX "gpu.nvlink_rx" Gpu COUNTER Bytes 1_048_576.0 "NVLink rx" "gpu_nvlink_receive_bytes"
         "Data bytes received over all NVLinks [139, all links]";
     GPU_RECOVERY_ACTION "gpu.recovery_action" Gpu STATE None 0.0 "recovery" "gpu_recovery_action"
         "The driver's own verdict of what this GPU needs: 0 none, 1 reset, 2 node reboot, 3 drain P2P, 4 drain and reset, 5 recover IMEX domain [230]";
@@ -188,15 +198,15 @@ catalogue! { NVLINK:
         "Flits with a bad checksum";
     NVLINK_CRC_DATA "nvlink.crc_data" NvLink COUNTER None 0.0 "CRC data" "nvlink_crc_data_errors"
         "Data with a bad checksum";
-    NVLINK_TX "nvlink.tx" NvLink COUNTER Bytes 0.0 "tx" "nvlink_transmit_bytes"
+    NVLINK_TX "nvlink.tx" NvLink COUNTER Bytes 1_048_576.0 "tx" "nvlink_transmit_bytes"
         "Data bytes sent over this link [138, link]";
-    NVLINK_RX "nvlink.rx" NvLink COUNTER Bytes 0.0 "rx" "nvlink_receive_bytes"
+    NVLINK_RX "nvlink.rx" NvLink COUNTER Bytes 1_048_576.0 "rx" "nvlink_receive_bytes"
         "Data bytes received over this link [139, link]";
 }
 
 // MIG instances.
 catalogue! { MIG:
-    MIG_MEM_USED "mig.mem_used" Mig GAUGE Bytes 0.0 "mem" "mig_memory_used_bytes"
+    MIG_MEM_USED "mig.mem_used" Mig GAUGE Bytes 1_048_576.0 "mem" "mig_memory_used_bytes"
         "Memory of the instance in use";
     MIG_MEM_TOTAL "mig.mem_total" Mig INFO Bytes 0.0 "mem total" "mig_memory_total_bytes"
         "Memory of the instance";
@@ -260,9 +270,9 @@ catalogue! { RDMA:
         "Kernel driver of the device";
     RDMA_FIRMWARE "rdma.firmware" RdmaPort INFO None 0.0 "firmware" "rdma_firmware"
         "Firmware version of the adapter";
-    RDMA_TX "rdma.tx" RdmaPort COUNTER Bytes 0.0 "tx" "rdma_transmit_bytes"
+    RDMA_TX "rdma.tx" RdmaPort COUNTER Bytes 1_048_576.0 "tx" "rdma_transmit_bytes"
         "Bytes sent (port_xmit_data, which counts octets divided by 4, times 4)";
-    RDMA_RX "rdma.rx" RdmaPort COUNTER Bytes 0.0 "rx" "rdma_receive_bytes"
+    RDMA_RX "rdma.rx" RdmaPort COUNTER Bytes 1_048_576.0 "rx" "rdma_receive_bytes"
         "Bytes received (port_rcv_data times 4)";
 }
 
@@ -280,25 +290,25 @@ catalogue! { FUSE:
         "Background requests that the kernel lets wait";
     FUSE_STATE "fuse.state" Mount STATE None 0.0 "state" "fuse_state"
         "ok, hung (the daemon does not answer), congested, disconnected";
-    FUSE_ANSWER_TIME "fuse.answer_time" Mount GAUGE Microseconds 1.0 "answer" "fuse_answer_microseconds"
+    FUSE_ANSWER_TIME "fuse.answer_time" Mount GAUGE Microseconds 10.0 "answer" "fuse_answer_microseconds"
         "Time that the last statfs or statistics read took";
     FUSE_HITS "fuse.cache_hits" Mount COUNTER None 0.0 "hits" "fuse_cache_hits"
         "Reads served from the cache";
     FUSE_MISSES "fuse.cache_misses" Mount COUNTER None 0.0 "misses" "fuse_cache_misses"
         "Reads that went to the remote";
-    FUSE_HIT_BYTES "fuse.cache_hit_bytes" Mount COUNTER Bytes 0.0 "hit bytes" "fuse_cache_hit_bytes"
+    FUSE_HIT_BYTES "fuse.cache_hit_bytes" Mount COUNTER Bytes 65_536.0 "hit bytes" "fuse_cache_hit_bytes"
         "Bytes served from the cache";
-    FUSE_MISS_BYTES "fuse.cache_miss_bytes" Mount COUNTER Bytes 0.0 "miss bytes" "fuse_cache_miss_bytes"
+    FUSE_MISS_BYTES "fuse.cache_miss_bytes" Mount COUNTER Bytes 65_536.0 "miss bytes" "fuse_cache_miss_bytes"
         "Bytes fetched from the remote";
     FUSE_HIT_RATIO "fuse.cache_hit_ratio" Mount GAUGE Percent 0.1 "hit ratio" "fuse_cache_hit_ratio_percent"
         "Share of bytes served from the cache over the last interval with traffic";
-    FUSE_CACHE_BYTES "fuse.cache_bytes" Mount GAUGE Bytes 0.0 "cache" "fuse_cache_size_bytes"
+    FUSE_CACHE_BYTES "fuse.cache_bytes" Mount GAUGE Bytes 1_048_576.0 "cache" "fuse_cache_size_bytes"
         "Size of the cache";
     FUSE_CACHE_EVICTS "fuse.cache_evicts" Mount COUNTER None 0.0 "evicts" "fuse_cache_evicts"
         "Blocks thrown out of the cache";
     FUSE_REMOTE_ERRORS "fuse.remote_errors" Mount COUNTER None 0.0 "remote errors" "fuse_remote_errors"
         "Requests to the remote that failed";
-    FUSE_UPTIME "fuse.uptime" Mount GAUGE Seconds 0.0 "uptime" "fuse_uptime_seconds"
+    FUSE_UPTIME "fuse.uptime" Mount GAUGE Seconds 1.0 "uptime" "fuse_uptime_seconds"
         "How long the daemon has run";
 }
 
@@ -314,11 +324,11 @@ catalogue! { HOST:
         "Load average over one minute";
     HOST_MEM_TOTAL "host.mem_total" Node INFO Bytes 0.0 "mem total" "host_memory_total_bytes"
         "Memory installed";
-    HOST_MEM_AVAILABLE "host.mem_available" Node GAUGE Bytes 0.0 "mem avail" "host_memory_available_bytes"
+    HOST_MEM_AVAILABLE "host.mem_available" Node GAUGE Bytes 1_048_576.0 "mem avail" "host_memory_available_bytes"
         "Memory that can be given out without swapping";
     HOST_MEM_USED "host.mem_used_percent" Node GAUGE Percent 0.1 "mem" "host_memory_used_percent"
         "Share of memory that is not available";
-    HOST_SWAP_USED "host.swap_used" Node GAUGE Bytes 0.0 "swap" "host_swap_used_bytes"
+    HOST_SWAP_USED "host.swap_used" Node GAUGE Bytes 1_048_576.0 "swap" "host_swap_used_bytes"
         "Swap in use";
     HOST_PSI_CPU "host.psi_cpu" Node GAUGE Percent 0.01 "PSI cpu" "host_pressure_cpu_percent"
         "Share of the last 10 s in which some task waited for a CPU";
@@ -332,11 +342,11 @@ catalogue! { HOST:
         "Share of the last 10 s in which every task waited for I/O";
     HOST_SHM_TOTAL "host.shm_total" Node INFO Bytes 0.0 "shm total" "host_shm_total_bytes"
         "Size of /dev/shm";
-    HOST_SHM_USED "host.shm_used" Node GAUGE Bytes 0.0 "shm" "host_shm_used_bytes"
+    HOST_SHM_USED "host.shm_used" Node GAUGE Bytes 65_536.0 "shm" "host_shm_used_bytes"
         "Bytes in /dev/shm";
     HOST_SHM_PERCENT "host.shm_percent" Node GAUGE Percent 0.1 "shm" "host_shm_used_percent"
         "Share of /dev/shm in use";
-    HOST_TCP_SEGMENTS "host.tcp_segments" Node COUNTER None 0.0 "tcp out" "host_tcp_segments_sent"
+    HOST_TCP_SEGMENTS "host.tcp_segments" Node COUNTER None 256.0 "tcp out" "host_tcp_segments_sent"
         "TCP segments sent (snmp OutSegs)";
     HOST_TCP_RETRANSMITS "host.tcp_retransmits" Node COUNTER None 0.0 "tcp retrans" "host_tcp_retransmits"
         "TCP segments sent again (snmp RetransSegs)";
@@ -344,7 +354,7 @@ catalogue! { HOST:
         "Tasks in uninterruptible sleep for two samples in a row";
     HOST_OOM_KILLS "host.oom_kills" Node COUNTER None 0.0 "oom kills" "host_oom_kills"
         "Processes killed for lack of memory (vmstat oom_kill)";
-    HOST_UPTIME "host.uptime" Node GAUGE Seconds 0.0 "uptime" "host_uptime_seconds"
+    HOST_UPTIME "host.uptime" Node GAUGE Seconds 1.0 "uptime" "host_uptime_seconds"
         "Time since boot";
     HOST_KERNEL "host.kernel" Node INFO None 0.0 "kernel" "host_kernel"
         "Kernel release";
@@ -354,7 +364,7 @@ catalogue! { HOST:
 
 // Processes on the GPUs (proc(5), cgroups(7)).
 catalogue! { PROCESS:
-    PROCESS_GPU_MEM "process.gpu_mem" Process GAUGE Bytes 0.0 "GPU mem" "process_gpu_memory_bytes"
+    PROCESS_GPU_MEM "process.gpu_mem" Process GAUGE Bytes 1_048_576.0 "GPU mem" "process_gpu_memory_bytes"
         "GPU memory of the process over all its GPUs";
     PROCESS_COMMAND "process.command" Process INFO None 0.0 "command" "process_command"
         "Name of the process (comm)";
@@ -370,7 +380,7 @@ catalogue! { PROCESS:
         "R running, S sleeping, D uninterruptible, Z zombie, T stopped";
     PROCESS_WCHAN "process.wchan" Process STATE None 0.0 "waits in" "process_wait_channel"
         "Kernel function that a process in D state waits in";
-    PROCESS_RSS "process.rss" Process GAUGE Bytes 0.0 "RSS" "process_resident_bytes"
+    PROCESS_RSS "process.rss" Process GAUGE Bytes 1_048_576.0 "RSS" "process_resident_bytes"
         "Host memory in use";
     PROCESS_CPU "process.cpu" Process GAUGE Percent 0.1 "CPU" "process_cpu_percent"
         "CPU use in per cent of one CPU";
@@ -382,22 +392,26 @@ catalogue! { PROCESS:
 catalogue! { PROBE:
     PROBE_STATE "probe.state" Probe STATE None 0.0 "state" "probe_state"
         "ok, stuck, crashed, denied, missing, degraded";
-    PROBE_TOOK "probe.took" Probe GAUGE Microseconds 0.0 "took" "probe_duration_microseconds"
+    PROBE_TOOK "probe.took" Probe GAUGE Microseconds 100.0 "took" "probe_duration_microseconds"
         "Time that the last reading took";
     PROBE_FAULTS "probe.faults" Probe GAUGE None 0.0 "faults" "probe_faults"
         "Calls that failed in the last reading";
-    PROBE_SLOWEST "probe.slowest" Probe GAUGE Microseconds 0.0 "slowest" "probe_slowest_call_microseconds"
+    PROBE_SLOWEST "probe.slowest" Probe GAUGE Microseconds 100.0 "slowest" "probe_slowest_call_microseconds"
         "Time that the slowest call of the last reading took";
     PROBE_LOST_RECORDS "probe.lost_records" Probe COUNTER None 0.0 "lost" "probe_lost_records"
         "Records that were overwritten before they could be read";
-    PROBE_CPU "probe.cpu" Probe GAUGE Percent 0.01 "CPU" "probe_cpu_percent"
+    PROBE_CPU "probe.cpu" Probe GAUGE Percent 0.1 "CPU" "probe_cpu_percent"
         "CPU use of the worker in per cent of one CPU";
-    PROBE_RSS "probe.rss" Probe GAUGE Bytes 0.0 "RSS" "probe_resident_bytes"
+    PROBE_RSS "probe.rss" Probe GAUGE Bytes 262_144.0 "RSS" "probe_resident_bytes"
         "Memory of the worker";
 }
 
-// Families: names that a driver or the kernel makes up.
+// Families: names that a driver or the kernel makes up; the first that fits.
 catalogue! { FAMILY:
+    RDMA_COUNTER_PACKETS "rdma.counter.*_packets" RdmaPort COUNTER None 256.0 "" "rdma_counter_packets"
+        "Packets of one kind, sent or received, by the file below ports/N/counters";
+    RDMA_COUNTER_DATA "rdma.counter.*_data" RdmaPort COUNTER None 262_144.0 "" "rdma_counter_data"
+        "Data sent or received in units of 4 octets, by the file below ports/N/counters";
     RDMA_COUNTER "rdma.counter.*" RdmaPort COUNTER None 0.0 "" "rdma_counter"
         "A file below ports/N/counters, by its own name";
     RDMA_HW "rdma.hw.*" RdmaPort COUNTER_32 None 0.0 "" "rdma_hw_counter"
