@@ -38,6 +38,10 @@ pub(crate) struct NodeArgs {
     /// How long between two readings of fast sources: 1s, 500ms.
     #[arg(long, global = true, value_name = "DURATION", default_value = "1s", value_parser = duration)]
     pub interval: Duration,
+    /// How long between two readings of what a recording keeps around an incident at a finer grain: power, clocks,
+    /// traffic of the GPUs. 0 for none; 100ms where nothing is said.
+    #[arg(long, global = true, hide = true, value_name = "DURATION", value_parser = duration_or_none)]
+    pub burst_interval: Option<Duration>,
 }
 
 /// The subcommands.
@@ -363,6 +367,11 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A duration, which may be 0: never.
+fn duration_or_none(text: &str) -> Result<Duration, String> {
+    if matches!(text, "0" | "0s" | "0ms") { Ok(Duration::ZERO) } else { duration(text) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -375,6 +384,7 @@ mod tests {
         for wrong in ["", "s", "0s", "1w", "-1s", "99999999999999999999d", "18446744073709551615h"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }
+        assert_eq!(duration_or_none("0"), Ok(Duration::ZERO));
     }
 
     #[test]

@@ -168,6 +168,9 @@ impl Data {
 
     fn take(&mut self, admitted: &Admitted) {
         let frame = &admitted.decoded;
+        if frame.burst {
+            return;
+        }
         self.dictionary.follow(frame);
         self.state.apply(frame, &self.dictionary);
         self.timeline.apply(frame, &self.dictionary);

@@ -17,7 +17,7 @@ pub(crate) struct Judgement {
     pub inventory: Inventory,
 }
 
-/// Judges Frames as they are recorded: kernel lines raw.
+/// Judges Frames as they are recorded: kernel lines raw. What is read faster than once a second is left out.
 #[derive(Debug)]
 pub(crate) struct Judge {
     decoder: Decoder,
@@ -45,6 +45,9 @@ impl Judge {
 
     /// Takes in a Frame whose kernel lines are raw.
     pub(crate) fn raw(&mut self, mut frame: Frame) {
+        if frame.burst {
+            return;
+        }
         self.dictionary.follow(&frame);
         if let Some(version) = engine::session::driver_version(&frame, &self.dictionary) {
             self.decoder.set_driver(version);
@@ -55,6 +58,9 @@ impl Judge {
 
     /// Takes in a Frame whose kernel lines are decoded.
     pub(crate) fn decoded(&mut self, frame: &Frame) {
+        if frame.burst {
+            return;
+        }
         if frame.at.axis_ns() >= self.last.axis_ns() {
             self.last = frame.at;
         }

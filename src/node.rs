@@ -11,6 +11,9 @@ use probes::Node;
 use crate::cli::NodeArgs;
 use crate::exit::{Code, Failure};
 
+/// How often what a recording keeps at a finer grain is read.
+const BURST: Duration = Duration::from_millis(100);
+
 /// The node that the command line names.
 pub(crate) fn named(args: &NodeArgs) -> Result<Node, Failure> {
     if !args.root.is_dir() {
@@ -22,7 +25,7 @@ pub(crate) fn named(args: &NodeArgs) -> Result<Node, Failure> {
             ),
         ));
     }
-    Ok(Node::at(&args.root).with_nvml_lib(args.nvml_lib.clone()).every(args.interval))
+    Ok(Node::at(&args.root).with_nvml_lib(args.nvml_lib.clone()).every(args.interval).burst_every(burst(args)))
 }
 
 /// The boot of the node; empty where its tree does not tell.
@@ -54,7 +57,21 @@ pub(crate) fn config(args: &NodeArgs, node: &Node, without: &[String]) -> Result
     arguments.extend(["--interval".into(), format!("{}ms", millis(args.interval)).into()]);
     let probes = probes::worker::NAMES.iter().map(|name| (*name).to_owned());
     let probes = probes.filter(|name| !without.contains(name)).collect();
-    Ok(Config { program, arguments, probes, interval: args.interval, boot: boot(node), driver: driver_version(node) })
+    Ok(Config {
+        program,
+        arguments,
+        probes,
+        interval: args.interval,
+        burst: None,
+        lossless: false,
+        boot: boot(node),
+        driver: driver_version(node),
+    })
+}
+
+/// What is read faster than the interval, where the command line names how fast; a worker reads so only when told.
+fn burst(args: &NodeArgs) -> Option<Duration> {
+    args.burst_interval.filter(|every| !every.is_zero())
 }
 
 /// A runtime for sessions: two threads are plenty for pipes.
@@ -69,6 +86,13 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 /// Starts a session on the node.
 pub(crate) fn session(args: &NodeArgs, node: &Node, without: &[String]) -> Result<Session, Failure> {
     Ok(Session::start(&config(args, node, without)?))
+}
+
+/// Starts a session on the node whose Frames are recorded: what is read fastest is read too.
+pub(crate) fn recorded(args: &NodeArgs, node: &Node, without: &[String]) -> Result<Session, Failure> {
+    let burst = args.burst_interval.unwrap_or(BURST);
+    let config = Config { burst: Some(burst).filter(|every| !every.is_zero()), ..config(args, node, without)? };
+    Ok(Session::start(&config))
 }
 
 fn millis(interval: Duration) -> u128 {

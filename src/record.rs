@@ -82,7 +82,7 @@ async fn write(args: &NodeArgs, record: &RecordArgs, here: &Node, out: &mut Out)
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
     let mut hang_up = signal(SignalKind::hangup()).map_err(cannot)?;
-    let mut session = node::session(args, here, &record.without)?;
+    let mut session = node::recorded(args, here, &record.without)?;
     let end = record.length.map(|length| Instant::now() + length);
     let mut told = None;
     loop {

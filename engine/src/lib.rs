@@ -9,6 +9,7 @@
 //! The engine parses no source and judges nothing.
 
 pub mod clock;
+pub mod rounding;
 pub mod sequencer;
 pub mod session;
 mod supervisor;

@@ -1,15 +1,18 @@
 //! The order of Frames, and what rules and recorder both see.
 //!
 //! The sequencer admits Frames in the order in which they arrive, gives them their number and the session's own series,
-//! rounds gauges to their recording quantum (so that live and replay judge the same values), and notes what a reader of
-//! the recording must know: a Frame that came too late, a wall clock that stepped.
+//! rounds values and instants (so that live and replay judge the same; see [`crate::rounding`]), and notes what a reader
+//! of the recording must know: a Frame that came too late, a wall clock that stepped.
+//!
+//! A [`burst`](Frame::burst) Frame has its number and its boot; its values stay as they were read. Since most readers leave
+//! it out, it declares no series and is no measure of lateness or of a step.
 
 use std::collections::{HashMap, HashSet};
 
 use model::event::{CLOCK_STEP, GAP};
-use model::{
-    BootId, Dictionary, Entity, Event, Field, Frame, Kind, ProbeFault, Reading, SeriesDef, SeriesId, SeriesKey, Value,
-};
+use model::{BootId, Dictionary, Entity, Event, Field, Frame, ProbeFault, SeriesDef, SeriesId};
+
+use crate::rounding::{self, WallClock};
 
 /// A Frame that lies this far behind the newest one comes too late for the rules: its samples are left out, its events
 /// kept.
@@ -30,6 +33,8 @@ pub struct Sequencer {
     newest_ns: u64,
     /// The newest instant whose two clocks were compared, and how far they lay apart.
     real_minus_mono: Option<(u64, i128)>,
+    wall: WallClock,
+    lossless: bool,
     session: Dictionary,
     streams: HashMap<StreamId, Stream>,
 }
@@ -51,9 +56,17 @@ impl Sequencer {
             seq: 0,
             newest_ns: 0,
             real_minus_mono: None,
+            wall: WallClock::default(),
+            lossless: false,
             session: Dictionary::default(),
             streams: HashMap::new(),
         }
+    }
+
+    /// One that rounds nothing: every value and instant stays as it was read.
+    #[must_use]
+    pub fn lossless(self, lossless: bool) -> Self {
+        Self { lossless, ..self }
     }
 
     /// The session's dictionary: the series that the Frames admitted so far have declared and not ended.
@@ -72,15 +85,30 @@ impl Sequencer {
         frame.declares = declares;
         frame.boot = self.boot.clone();
         self.note_lateness(&mut frame);
-        self.note_clock_step(&mut frame);
-        for (id, reading) in &mut frame.samples {
-            if let Some(key) = self.session.key(*id) {
-                quantise(key, reading);
-            }
+        let newest = self.note_clock_step(&mut frame);
+        if !self.lossless {
+            self.round(&mut frame, newest);
         }
         self.seq += 1;
         frame.seq = self.seq;
         frame
+    }
+
+    fn round(&mut self, frame: &mut Frame, newest: bool) {
+        let read_at = frame.at;
+        frame.at = self.wall.stamp(read_at, newest);
+        for event in frame.events.iter_mut().filter(|event| event.at == read_at) {
+            event.at = frame.at;
+        }
+        frame.took_us = rounding::took(frame.took_us);
+        if frame.burst {
+            return;
+        }
+        for (id, reading) in &mut frame.samples {
+            if let Some(metric) = self.session.key(*id).and_then(|key| key.metric.metric()) {
+                rounding::reading(metric, reading);
+            }
+        }
     }
 
     /// Renames the worker's series to the session's; returns the declarations that are new to the session.
@@ -99,6 +127,12 @@ impl Sequencer {
                 return true;
             }
             let Some(key) = theirs.key(*id) else { return false };
+            if frame.burst {
+                return session.id(key).is_some_and(|own| {
+                    *id = own;
+                    true
+                });
+            }
             let Some((own, declared)) = session.intern(key) else {
                 refused += 1;
                 return false;
@@ -131,6 +165,9 @@ impl Sequencer {
     }
 
     fn note_lateness(&mut self, frame: &mut Frame) {
+        if frame.burst {
+            return;
+        }
         let at = frame.at.axis_ns();
         let behind = self.newest_ns.saturating_sub(at);
         self.newest_ns = self.newest_ns.max(at);
@@ -146,11 +183,12 @@ impl Sequencer {
         }
     }
 
-    fn note_clock_step(&mut self, frame: &mut Frame) {
-        let (Some(mono), Some(real)) = (frame.at.mono_ns, frame.at.real_ns) else { return };
+    /// Whether both clocks were compared: the Frame is the newest that rules see.
+    fn note_clock_step(&mut self, frame: &mut Frame) -> bool {
+        let (Some(mono), Some(real)) = (frame.at.mono_ns, frame.at.real_ns) else { return false };
         // Read before one that is already here: behind a step, it would tell of a step back.
-        if self.real_minus_mono.is_some_and(|(newest, _)| mono < newest) {
-            return;
+        if frame.burst || self.real_minus_mono.is_some_and(|(newest, _)| mono < newest) {
+            return false;
         }
         let offset = i128::from(real) - i128::from(mono);
         let step = self.real_minus_mono.map_or(0, |(_, before)| offset - before);
@@ -160,27 +198,14 @@ impl Sequencer {
             let step = i64::try_from(step).unwrap_or(i64::MAX);
             frame.events.push(Event::new(frame.at, CLOCK_STEP).about(Entity::Node).with("step_ns", step));
         }
-    }
-}
-
-/// Rounds a gauge to the quantum that the catalogue gives its metric.
-fn quantise(key: &SeriesKey, reading: &mut Reading) {
-    let Some(metric) = key.metric.metric() else { return };
-    if metric.quantum <= 0.0 || !matches!(metric.kind, Kind::Gauge | Kind::Info) {
-        return;
-    }
-    if let Reading::Good(Value::Number(number)) | Reading::Stale(Value::Number(number), _) = reading {
-        // Dividing by the inverse keeps 0.1 steps at their shortest decimal form: 312.4, not 312.40000000000003.
-        let steps_per_unit = (1.0 / metric.quantum).round().max(1.0);
-        *number = (*number * steps_per_unit).round() / steps_per_unit;
+        true
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::{Draft, Stamp, catalogue};
-    use proptest::prelude::*;
+    use model::{Draft, Reading, SeriesKey, Stamp, catalogue};
 
     const S: u64 = 1_000_000_000;
 
@@ -309,17 +334,55 @@ mod tests {
         assert!(sequencer.admit(StreamId(1), frame).samples.is_empty());
     }
 
-    proptest! {
-        #[test]
-        fn rounding_twice_is_rounding_once(power in 0.0..2000.0f64) {
-            let key = SeriesKey::new(Entity::gpu("GPU-1"), catalogue::GPU_POWER);
-            let mut once = Reading::from(power);
-            quantise(&key, &mut once);
-            let mut twice = once.clone();
-            quantise(&key, &mut twice);
-            prop_assert_eq!(&once, &twice);
-            let rounded = once.value().and_then(Value::as_f64).unwrap();
-            prop_assert!((rounded - power).abs() <= 0.0500001);
-        }
+    fn burst(dictionary: &mut Dictionary, at_s: u64, power: f64) -> Frame {
+        Frame { burst: true, ..frame(dictionary, at_s, power) }
+    }
+
+    #[test]
+    fn a_burst_frame_is_numbered_and_stays_as_it_was_read() {
+        let mut sequencer = Sequencer::new(BootId("b".into()));
+        let mut dictionary = Dictionary::default();
+        let seen = sequencer.admit(StreamId(1), frame(&mut dictionary, 1, 100.04));
+        let fast = sequencer.admit(StreamId(1), burst(&mut dictionary, 2, 100.04));
+        assert_eq!((fast.seq, fast.boot.0.as_str(), fast.burst), (2, "b", true));
+        assert_eq!(fast.samples[0], (seen.samples[0].0, Reading::from(100.04)));
+        assert_eq!(seen.samples[0].1, Reading::from(100.0));
+    }
+
+    #[test]
+    fn a_reader_that_leaves_bursts_out_misses_nothing() {
+        let mut sequencer = Sequencer::new(BootId::default());
+        let mut dictionary = Dictionary::default();
+        let fast = sequencer.admit(StreamId(1), burst(&mut dictionary, 30, 1.0));
+        assert_eq!((fast.declares.len(), fast.samples.len()), (0, 0), "the series is not known yet");
+        let seen = sequencer.admit(StreamId(1), frame(&mut dictionary, 1, 1.0));
+        assert_eq!((seen.declares.len(), seen.samples.len(), seen.events.len()), (1, 1, 0), "and it is not late");
+        let mut stepped = burst(&mut dictionary, 2, 1.0);
+        stepped.at.real_ns = Some(0);
+        assert!(sequencer.admit(StreamId(1), stepped).events.is_empty());
+        assert!(sequencer.admit(StreamId(1), frame(&mut dictionary, 3, 1.0)).events.is_empty());
+    }
+
+    #[test]
+    fn what_happened_at_a_frames_instant_still_does_when_that_is_rounded() {
+        let mut sequencer = Sequencer::new(BootId::default());
+        let mut draft = Draft::new("engine", Stamp::new(1_000_000_777, 5_000_000_999));
+        draft.took_us = 1_234;
+        draft.events.push(Event::new(draft.at, model::event::MARK));
+        draft.events.push(Event::new(Stamp::new(999_999_999, 4_999_999_999), model::event::MARK));
+        let frame = sequencer.admit(StreamId(0), draft.seal(&mut Dictionary::default()));
+        assert_eq!((frame.at.mono_ns, frame.took_us), (Some(1_000_000_000), 1_280));
+        assert_eq!(frame.events[0].at, frame.at);
+        assert_eq!(frame.events[1].at.mono_ns, Some(999_999_999), "an instant of its own");
+    }
+
+    #[test]
+    fn lossless_means_as_it_was_read() {
+        let mut sequencer = Sequencer::new(BootId::default()).lossless(true);
+        let mut dictionary = Dictionary::default();
+        let mut read = frame(&mut dictionary, 1, 100.04);
+        (read.at, read.took_us) = (Stamp::new(1_000_000_777, 5_000_000_999), 1_234);
+        let admitted = sequencer.admit(StreamId(1), read.clone());
+        assert_eq!((&admitted.samples, admitted.at, admitted.took_us), (&read.samples, read.at, read.took_us));
     }
 }

@@ -26,6 +26,11 @@ pub struct Config {
     pub probes: Vec<String>,
     /// How long between two readings of fast sources: a worker may be silent for so long, and some.
     pub interval: Duration,
+    /// How long between two readings of what is read faster than that, in Frames marked as [`Frame::burst`]; `None`: they
+    /// are not read. Only a recording has a use for them.
+    pub burst: Option<Duration>,
+    /// Round nothing: every value and instant stays as it was read.
+    pub lossless: bool,
     /// The boot that the Frames belong to.
     pub boot: BootId,
     /// The GPU driver's version, where the node tells it before the driver does: what an Xid in the backlog of the
@@ -33,7 +38,8 @@ pub struct Config {
     pub driver: Option<String>,
 }
 
-/// One admitted Frame: as it came, for the recorder, and with its kernel lines decoded, for rules and deck.
+/// One admitted Frame: as it came, for the recorder, and with its kernel lines decoded, for rules and deck. A
+/// [`burst`](Frame::burst) Frame is the recorder's alone.
 #[derive(Clone, Debug)]
 pub struct Admitted {
     /// Kernel lines raw.
@@ -103,7 +109,11 @@ async fn sequence(
     if let Some(version) = &config.driver {
         decoder.set_driver(version);
     }
-    let mut admission = Admission { sequencer: Sequencer::new(config.boot), own: Dictionary::default(), decoder };
+    let mut admission = Admission {
+        sequencer: Sequencer::new(config.boot).lossless(config.lossless),
+        own: Dictionary::default(),
+        decoder,
+    };
     let mut cost = Cost::default();
     let mut second = interval(Duration::from_secs(1));
     second.set_missed_tick_behavior(MissedTickBehavior::Skip);

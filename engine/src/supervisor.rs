@@ -114,10 +114,11 @@ pub(crate) async fn supervise(probe: String, index: u64, config: Config, mut lin
 fn start(probe: &str, stream: StreamId, config: &Config) -> std::io::Result<Worker> {
     #[allow(clippy::disallowed_methods, reason = "workers are the engine's to start: our own program, no shell")]
     let mut command = Command::new(&config.program);
+    command.arg("probe").arg(probe).args(&config.arguments);
+    if let Some(burst) = config.burst.filter(|_| probe == "nvml") {
+        command.arg("--burst-interval").arg(format!("{}ms", burst.as_millis().max(1)));
+    }
     let mut child = command
-        .arg("probe")
-        .arg(probe)
-        .args(&config.arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -23,6 +23,8 @@ fn program(directory: &Path, script: &str) -> Config {
         arguments: Vec::new(),
         probes: vec!["host".to_owned()],
         interval: Duration::from_secs(1),
+        burst: None,
+        lossless: false,
         boot: BootId("boot".to_owned()),
         driver: None,
     }

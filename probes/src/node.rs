@@ -15,6 +15,8 @@ pub struct Node {
     pub nvml_lib: Option<PathBuf>,
     /// How long between two readings of fast sources.
     pub interval: Duration,
+    /// How long between two readings of what is read faster than that; `None`: nothing is.
+    pub burst: Option<Duration>,
     /// Whether command lines may be read; they can hold secrets.
     pub command_lines: bool,
 }
@@ -27,7 +29,7 @@ impl Node {
         let live = root == Path::new("/")
             || rustix::fs::statfs(root.join("proc"))
                 .is_ok_and(|stat| u64::try_from(stat.f_type).is_ok_and(|magic| magic == PROC_SUPER_MAGIC));
-        Self { root, live, nvml_lib: None, interval: Duration::from_secs(1), command_lines: false }
+        Self { root, live, nvml_lib: None, interval: Duration::from_secs(1), burst: None, command_lines: false }
     }
 
     /// With this driver library.
@@ -38,6 +40,11 @@ impl Node {
     /// With this interval between two readings of fast sources.
     pub fn every(self, interval: Duration) -> Self {
         Self { interval, ..self }
+    }
+
+    /// With this interval between two readings of what is read fastest.
+    pub fn burst_every(self, burst: Option<Duration>) -> Self {
+        Self { burst, ..self }
     }
 
     /// The path of a file of the node, given as on the node (`/proc/stat`).

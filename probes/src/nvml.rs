@@ -5,7 +5,7 @@
 //! ```text
 //! run ─── supervisor: opens the library, counts the GPUs, opens it again when the driver has been away
 //!   ├──── watchdog: tells which call has not come back; the probe's own state         (makes no driver call)
-//!   └──── per GPU:  poller (fast, mid and slow tier, a Draft each) ◄─wake─ listener (the driver's events)
+//!   └──── per GPU:  poller (burst, fast, mid and slow tier, a Draft each) ◄─wake─ listener (the driver's events)
 //! ```
 //!
 //! Each call stands in its thread's [`watch::Watch`] while it lasts. No lock is held over a call.
@@ -15,8 +15,8 @@
 //! | [`answer`] | what an answer that is no data means: for a reading, for the driver's state, for a person |
 //! | [`watch`] | calls in flight, deadlines, the watchdog |
 //! | [`tick`] | one pass over one GPU: readings with their quality, into a Draft |
-//! | [`poller`] | one GPU: its identity and its three tiers |
-//! | [`fast`], [`mid`], [`slow`] | what each tier reads |
+//! | [`poller`] | one GPU: its identity and its tiers |
+//! | [`burst`], [`fast`], [`mid`], [`slow`] | what each tier reads |
 //! | [`batch`] | several fields in one call, by a table |
 //! | [`links`], [`instances`], [`holders`] | NVLinks, MIG instances, processes |
 //! | [`listener`] | the event set as a wake-up |
@@ -28,6 +28,7 @@ use crate::{Node, Outlet};
 
 mod answer;
 mod batch;
+mod burst;
 mod fast;
 mod holders;
 mod instances;

@@ -21,7 +21,8 @@ use super::tick::{Tick, whole};
 /// Fields that count NVLink data do so in KiB.
 const KIB: u64 = 1024;
 
-static FIELDS: &[Entry] = &[
+/// The fields of the tier.
+pub(super) static FIELDS: &[Entry] = &[
     Entry {
         metric: GPU_POWER,
         field: Field::new(186),
@@ -86,13 +87,9 @@ pub(super) fn metrics() -> impl Iterator<Item = &'static Metric> {
 /// Reads the tier.
 pub(super) fn read(tick: &mut Tick, device: &Device) {
     batch::read(tick, device, FIELDS);
-    match tick.attempt("nvmlDeviceGetUtilizationRates", || device.utilization_rates()) {
-        Some(Ok(rates)) => {
-            tick.put(GPU_UTIL, whole(GPU_UTIL, u64::from(rates.gpu)));
-            tick.put(GPU_MEM_UTIL, whole(GPU_MEM_UTIL, u64::from(rates.memory)));
-        }
-        Some(Err(meaning)) => without(tick, &[GPU_UTIL, GPU_MEM_UTIL], meaning),
-        None => return,
+    utilization(tick, device);
+    if tick.over() {
+        return;
     }
     match tick.attempt("nvmlDeviceGetMemoryInfo_v2", || nvml_raw::device::memory(device)) {
         Some(Ok(memory)) => {
@@ -107,9 +104,31 @@ pub(super) fn read(tick: &mut Tick, device: &Device) {
         None => return,
     }
     tick.count(GPU_TEMP, "nvmlDeviceGetTemperature", || device.temperature(TemperatureSensor::Gpu));
-    tick.count(GPU_CLOCK_SM, "nvmlDeviceGetClockInfo", || device.clock_info(Clock::SM));
+    clock_sm(tick, device);
     tick.count(GPU_CLOCK_MEM, "nvmlDeviceGetClockInfo", || device.clock_info(Clock::Memory));
     tick.count(GPU_PSTATE, "nvmlDeviceGetPerformanceState", || device.performance_state().map(|state| state.as_c()));
+    throttle(tick, device);
+}
+
+/// Reads how busy the GPU is.
+pub(super) fn utilization(tick: &mut Tick, device: &Device) {
+    match tick.attempt("nvmlDeviceGetUtilizationRates", || device.utilization_rates()) {
+        Some(Ok(rates)) => {
+            tick.put(GPU_UTIL, whole(GPU_UTIL, u64::from(rates.gpu)));
+            tick.put(GPU_MEM_UTIL, whole(GPU_MEM_UTIL, u64::from(rates.memory)));
+        }
+        Some(Err(meaning)) => without(tick, &[GPU_UTIL, GPU_MEM_UTIL], meaning),
+        None => {}
+    }
+}
+
+/// Reads the clock of the multiprocessors.
+pub(super) fn clock_sm(tick: &mut Tick, device: &Device) {
+    tick.count(GPU_CLOCK_SM, "nvmlDeviceGetClockInfo", || device.clock_info(Clock::SM));
+}
+
+/// Reads what holds the clocks down.
+pub(super) fn throttle(tick: &mut Tick, device: &Device) {
     if let Some(bits) =
         tick.attempt("nvmlDeviceGetCurrentClocksEventReasons", || nvml_raw::device::clocks_event_reasons(device))
     {

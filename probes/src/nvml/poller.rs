@@ -1,4 +1,4 @@
-//! One GPU: its identity and its three tiers, each with a Draft of its own.
+//! One GPU: its identity and its tiers, each with a Draft of its own.
 
 use std::fs;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use model::catalogue::GPU_STATE;
 use model::{Draft, Entity, EntityInfo, GpuKey, PciAddress, Reading};
 use nvml_raw::{Device, Driver};
 
+use super::burst::Burst;
 use super::holders::{self, Holder};
 use super::instances::Instances;
 use super::links::Links;
@@ -51,6 +52,7 @@ pub(super) fn poll<'scope>(
         links: Links::default(),
         instances: Instances::default(),
         holders: Vec::new(),
+        burst: shared.node.burst.map(|_| Burst::default()),
         woken,
     };
     poller.run(
@@ -68,6 +70,7 @@ pub(super) fn poll<'scope>(
 /// When a tier is due, monotonic nanoseconds.
 #[derive(Debug, Default)]
 struct Due {
+    burst: u64,
     fast: u64,
     mid: u64,
     slow: u64,
@@ -83,6 +86,7 @@ struct Poller<'a> {
     links: Links,
     instances: Instances,
     holders: Vec<Holder>,
+    burst: Option<Burst>,
     woken: Receiver<()>,
 }
 
@@ -171,28 +175,35 @@ impl Poller<'_> {
     /// Reads the tiers as they fall due, until the GPU or the driver is gone.
     fn tiers(&mut self, device: &Device, gpu: &GpuKey) {
         let mut due = Due::default();
+        let burst_ns = self.shared.node.burst.map(as_ns);
         while self.going() {
             let began_ns = self.now_ns();
             let node = self.shared.node;
             if began_ns >= due.fast {
                 due.fast = next(due.fast, began_ns, as_ns(node.interval));
-                if self.pass(true, |tick, _| fast::read(tick, device)).is_some() {
+                due.burst = began_ns.saturating_add(burst_ns.unwrap_or(u64::MAX));
+                if self.fast_pass(device).is_some() {
+                    return;
+                }
+            } else if began_ns >= due.burst {
+                due.burst = next(due.burst, began_ns, burst_ns.unwrap_or(u64::MAX));
+                if self.burst_pass(device).is_some() {
                     return;
                 }
             }
             if began_ns >= due.slow {
                 due.slow = next(due.slow, began_ns, as_ns(SLOW));
-                if self.pass(false, |tick, own| own.slow(tick, device, gpu)).is_some() {
+                if self.pass(|tick, own| own.slow(tick, device, gpu)).is_some() {
                     return;
                 }
             }
             if began_ns >= due.mid {
                 due.mid = next(due.mid, began_ns, as_ns(MID.max(node.interval)));
-                if self.pass(false, |tick, own| own.mid(tick, device, gpu)).is_some() {
+                if self.pass(|tick, own| own.mid(tick, device, gpu)).is_some() {
                     return;
                 }
             }
-            if self.rest(due.fast.min(due.mid).min(due.slow)) {
+            if self.rest(due.burst.min(due.fast).min(due.mid).min(due.slow)) {
                 self.rest_unwoken(began_ns + as_ns(WAKE_GAP));
                 due.fast = self.now_ns();
                 due.mid = due.fast;
@@ -200,9 +211,47 @@ impl Poller<'_> {
         }
     }
 
+    /// The fast tier; with it what the burst tier has come to, and its part of what is read.
+    fn fast_pass(&mut self, device: &Device) -> Option<End> {
+        let mut tick = Tick::begin(&self.watch, &mut self.faults, self.shared.outlet.draft(), true);
+        fast::read(&mut tick, device);
+        if let Some(burst) = &mut self.burst {
+            burst.tell_extremes(&mut tick);
+        }
+        let (draft, end) = tick.finish();
+        let as_burst = self.burst.is_some().then(|| Burst::of_the_fast_tier(&draft));
+        let _ended = self.send(draft, end);
+        // Behind the Draft that declares its series.
+        if let (Some(draft), None) = (as_burst, end) {
+            self.shared.outlet.send(draft);
+        }
+        end
+    }
+
+    /// The burst tier. Where it ends early, what it has to say is for everybody.
+    fn burst_pass(&mut self, device: &Device) -> Option<End> {
+        let burst = self.burst.as_mut()?;
+        let draft = Draft { burst: true, ..self.shared.outlet.draft() };
+        let mut tick = Tick::begin(&self.watch, &mut self.faults, draft, true);
+        burst.read(&mut tick, device);
+        let (mut draft, end) = tick.finish();
+        if end.is_none() {
+            burst.keep(&mut draft);
+        }
+        self.send(draft, end)
+    }
+
+    fn send(&self, draft: Draft, end: Option<End>) -> Option<End> {
+        self.shared.outlet.send(draft);
+        if end == Some(End::Gone) {
+            self.generation.end_gone();
+        }
+        end
+    }
+
     /// One pass with a Draft of its own. Why it ended early, if it did.
-    fn pass(&mut self, fast: bool, read: impl FnOnce(&mut Tick, &mut Own)) -> Option<End> {
-        let mut tick = Tick::begin(&self.watch, &mut self.faults, self.shared.outlet.draft(), fast);
+    fn pass(&mut self, read: impl FnOnce(&mut Tick, &mut Own)) -> Option<End> {
+        let mut tick = Tick::begin(&self.watch, &mut self.faults, self.shared.outlet.draft(), false);
         let mut own = Own {
             shared: self.shared,
             index: self.index,
@@ -212,11 +261,7 @@ impl Poller<'_> {
         };
         read(&mut tick, &mut own);
         let (draft, end) = tick.finish();
-        self.shared.outlet.send(draft);
-        if end == Some(End::Gone) {
-            self.generation.end_gone();
-        }
-        end
+        self.send(draft, end)
     }
 
     /// The driver is gone, whoever noticed first: so are this GPU's readings, and the processes on it.

@@ -190,6 +190,11 @@ impl<'a> Tick<'a> {
     /// The Draft, and why the pass ended early if it did: then every series says so instead. A pass that did not end early
     /// has found GPU and driver well.
     pub(super) fn finish(mut self) -> (Draft, Option<End>) {
+        if self.draft.burst && self.end.is_none() {
+            self.faults.answered();
+            return (self.draft, None);
+        }
+        self.draft.burst = false;
         self.watch.failed.store(self.failed, Ordering::Relaxed);
         let mut subject = lock(&self.watch.subject);
         if self.end == Some(End::Gone) {
@@ -265,7 +270,10 @@ impl<'a> Tick<'a> {
         };
         if meaning != Meaning::Absent {
             self.failed += u64::from(meaning != Meaning::Denied);
-            self.faults.tell(&mut self.draft, &self.watch.title(name), Some(self.entity.clone()), error);
+            // Each fault is told once, so not in a Draft that most readers leave out.
+            if !self.draft.burst || self.end.is_some() {
+                self.faults.tell(&mut self.draft, &self.watch.title(name), Some(self.entity.clone()), error);
+            }
         }
         meaning
     }
