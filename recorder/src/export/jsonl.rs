@@ -5,56 +5,47 @@
 
 use std::io::{self, Write};
 
-use model::{Dictionary, Event, Frame, Provenance, Quality, Reading, Value};
+use model::{Dictionary, Event, Frame, Quality, Reading, Value};
 use serde_json::{Map, Value as Json, json};
 
-use crate::open::{Damage, Recording};
+use super::row::{happened, injected};
+use super::{Exported, walk};
+use crate::open::Recording;
 
-/// What was exported.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Exported {
-    /// Lines written.
-    pub lines: u64,
-    /// Stretches that could not be read; each has a line too.
-    pub damage: Vec<Damage>,
-}
-
-/// Writes a whole recording, in the order in which it was recorded.
+/// Writes a whole recording, in the order in which it was recorded. What could not be read has a line each at the end.
 ///
 /// # Errors
 /// The output takes nothing.
 pub fn jsonl(recording: &Recording, out: impl Write) -> io::Result<Exported> {
-    let mut out = Lines { out, written: 0 };
+    let mut out = Lines { out };
+    let mut exported = Exported::default();
     out.line(&header(recording))?;
-    let mut damage = recording.unopened().to_vec();
-    let mut frames = recording.frames();
-    while let Some(next) = frames.next() {
-        match next {
-            Ok(frame) => out.frame(&frame, frames.dictionary())?,
-            Err(found) => damage.push(found),
-        }
-    }
-    for found in &damage {
+    exported.damage = walk(recording, |frame, dictionary| {
+        exported.samples += out.frame(frame, dictionary)?;
+        exported.events += frame.events.len() as u64;
+        Ok(())
+    })?;
+    for found in &exported.damage {
         out.line(&json!({ "damage": found }))?;
     }
     out.out.flush()?;
-    Ok(Exported { lines: out.written, damage })
+    Ok(exported)
 }
 
 struct Lines<W> {
     out: W,
-    written: u64,
 }
 
 impl<W: Write> Lines<W> {
     fn line(&mut self, line: &Json) -> io::Result<()> {
         serde_json::to_writer(&mut self.out, line)?;
-        self.written += 1;
         self.out.write_all(b"\n")
     }
 
-    fn frame(&mut self, frame: &Frame, dictionary: &Dictionary) -> io::Result<()> {
+    /// A Frame's lines; how many samples they hold.
+    fn frame(&mut self, frame: &Frame, dictionary: &Dictionary) -> io::Result<u64> {
         let start = start(frame);
+        let mut samples = 0;
         for info in &frame.entities {
             self.line(&with(&start, json!({ "known": info })))?;
         }
@@ -67,6 +58,7 @@ impl<W: Write> Lines<W> {
             let mut line = with(&start, json!({ "entity": key.entity, "metric": key.metric, "unit": unit }));
             merge(&mut line, told(reading));
             self.line(&line)?;
+            samples += 1;
         }
         for event in &frame.events {
             self.line(&with(&start, about(event, frame)))?;
@@ -74,7 +66,7 @@ impl<W: Write> Lines<W> {
         for fault in &frame.faults {
             self.line(&with(&start, json!({ "fault": fault })))?;
         }
-        Ok(())
+        Ok(samples)
     }
 }
 
@@ -115,19 +107,10 @@ fn number(value: &Value) -> Json {
     }
 }
 
-/// Whether user space wrote the line; null where the source does not tell.
-fn injected(provenance: Provenance) -> Option<bool> {
-    match provenance {
-        Provenance::Kernel => Some(false),
-        Provenance::Injected => Some(true),
-        Provenance::Untold => None,
-    }
-}
-
 /// An event; its own instant (`event_at`) may differ from that of the Frame that carries it. A clock that its source
 /// does not know is filled in from the Frame's two.
 fn about(event: &Event, frame: &Frame) -> Json {
-    let at = event.at.align(frame.at);
+    let at = happened(event, frame);
     let mut line = json!({
         "event": event.kind,
         "event_at": at.rfc3339(),
@@ -139,7 +122,7 @@ fn about(event: &Event, frame: &Frame) -> Json {
     if let Some(record) = &event.record {
         merge(
             &mut line,
-            json!({ "injected": injected(record.provenance()), "record": {
+            json!({ "injected": injected(record), "record": {
                 "text": String::from_utf8_lossy(&record.text),
                 "sequence": record.sequence,
                 "priority": record.priority,
