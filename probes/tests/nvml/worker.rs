@@ -20,6 +20,9 @@ use tempfile::TempDir;
 
 /// How long between two fast readings.
 pub const INTERVAL: Duration = Duration::from_millis(250);
+/// How long between two burst readings, where there are any.
+pub const BURST: Duration = Duration::from_millis(50);
+const BURSTS: &str = "GPUDECK_TEST_BURSTS";
 const SOCKET: &str = "GPUDECK_TEST_SOCKET";
 const LIBRARY: &str = "GPUDECK_TEST_LIBRARY";
 const ROOT: &str = "GPUDECK_TEST_ROOT";
@@ -49,6 +52,7 @@ pub fn be_the_child() {
     let root = std::env::var_os(ROOT).map_or_else(|| PathBuf::from("/"), PathBuf::from);
     let library = std::env::var_os(LIBRARY).map(PathBuf::from);
     let node = Node::at(root).with_nvml_lib(library).every(INTERVAL);
+    let node = node.burst_every(std::env::var_os(BURSTS).map(|_| BURST));
     probes::worker::run("nvml", &node, clock, std::io::stdin(), stream).unwrap();
 }
 
@@ -66,8 +70,17 @@ impl Worker {
         Self::start(scenario, Some(&library()), Path::new("/"))
     }
 
+    /// Plays a scenario; what changes fast is read faster.
+    pub fn play_with_bursts(scenario: &str) -> Self {
+        Self::spawn(scenario, Some(&library()), Path::new("/"), true)
+    }
+
     /// Plays a scenario with this library, on a node whose files lie below `root`.
     pub fn start(scenario: &str, library: Option<&Path>, root: &Path) -> Self {
+        Self::spawn(scenario, library, root, false)
+    }
+
+    fn spawn(scenario: &str, library: Option<&Path>, root: &Path, bursts: bool) -> Self {
         let folder = TempDir::new().unwrap();
         let file = folder.path().join("scenario.toml");
         std::fs::write(&file, scenario).unwrap();
@@ -78,6 +91,9 @@ impl Worker {
         command.env(SOCKET, &socket).env(ROOT, root).env("GPUDECK_NVML_SIM", &file);
         if let Some(library) = library {
             command.env(LIBRARY, library);
+        }
+        if bursts {
+            command.env(BURSTS, "1");
         }
         let child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         let stream = listener.accept().unwrap().0;
