@@ -10,6 +10,7 @@ use model::catalogue::*;
 use model::{Draft, Entity, Field, Kind, Reading, Value};
 use tempfile::TempDir;
 
+#[allow(dead_code, reason = "shared with the tests of the burst tier")]
 #[path = "nvml/worker.rs"]
 mod worker;
 use worker::{Worker, is_text, reading};
