@@ -10,8 +10,12 @@ pub mod section;
 
 /// The first eight bytes of every segment.
 pub const MAGIC: [u8; 8] = *b"GPUDECK\n";
-/// A reader refuses a segment with another major version.
+/// The first eight bytes of every journal beside a segment of sections.
+pub const JOURNAL_MAGIC: [u8; 8] = *b"GPUDECKJ";
+/// The major version of segments that are a chain of records.
 pub const MAJOR: u16 = 1;
+/// The major version of segments that consist of sections ([`section`]). A reader refuses any third.
+pub const SECTIONS_MAJOR: u16 = 2;
 /// A reader reads every minor version: what it does not know is skipped, or marked [`INCOMPATIBLE`].
 pub const MINOR: u16 = 0;
 /// Magic, version, header length, segment id and their checksum. This part is the same in every version.
@@ -32,6 +36,8 @@ pub const FRAME: u8 = 1;
 pub const CONTEXT: u8 = 2;
 /// The segment was closed on purpose: [`crate::header::End`].
 pub const END: u8 = 3;
+/// In a journal: a flushed stretch of its one zstd stream, holding Frames in their wire form one after the other.
+pub const FRAMES_Z: u8 = 4;
 /// Reserved: several minutes in sealed columns.
 pub const BLOCK: u8 = 16;
 /// Reserved: where the blocks lie.
@@ -66,9 +72,14 @@ pub enum BadPrefix {
 
 /// The header of a segment: prefix, header map, checksum; and the value with which the chain begins.
 pub fn seal_header(id: Id, map: &[u8]) -> (Vec<u8>, u32) {
+    seal_header_of(MAGIC, MAJOR, id, map)
+}
+
+/// The header of a file of this kind ([`MAGIC`] or [`JOURNAL_MAGIC`]) and major version.
+pub fn seal_header_of(magic: [u8; 8], major: u16, id: Id, map: &[u8]) -> (Vec<u8>, u32) {
     let mut bytes = Vec::with_capacity(PREFIX_BYTES + map.len() + 4);
-    bytes.extend_from_slice(&MAGIC);
-    bytes.extend_from_slice(&MAJOR.to_le_bytes());
+    bytes.extend_from_slice(&magic);
+    bytes.extend_from_slice(&major.to_le_bytes());
     bytes.extend_from_slice(&MINOR.to_le_bytes());
     bytes.extend_from_slice(&length_field(map).to_le_bytes());
     bytes.extend_from_slice(&id);
@@ -91,8 +102,16 @@ pub fn header_checksum(prefix_and_map: &[u8]) -> u32 {
 /// # Errors
 /// What the bytes are instead.
 pub fn prefix(bytes: &[u8]) -> Result<Prefix, BadPrefix> {
-    let shared = bytes.len().min(MAGIC.len());
-    if bytes.get(..shared) != MAGIC.get(..shared) || shared == 0 {
+    prefix_of(MAGIC, bytes)
+}
+
+/// Reads the fixed part from the first bytes of a file of this kind ([`MAGIC`] or [`JOURNAL_MAGIC`]).
+///
+/// # Errors
+/// What the bytes are instead.
+pub fn prefix_of(magic: [u8; 8], bytes: &[u8]) -> Result<Prefix, BadPrefix> {
+    let shared = bytes.len().min(magic.len());
+    if bytes.get(..shared) != magic.get(..shared) || shared == 0 {
         return Err(BadPrefix::NotOurs);
     }
     let Some(prefix) = bytes.first_chunk::<PREFIX_BYTES>() else {
@@ -103,7 +122,7 @@ pub fn prefix(bytes: &[u8]) -> Result<Prefix, BadPrefix> {
         return Err(BadPrefix::Torn(format!("the first bytes have checksum {found:08x}, {told:08x} was written")));
     }
     let version = (u16_at(prefix, 8), u16_at(prefix, 10));
-    if version.0 != MAJOR {
+    if !matches!(version.0, MAJOR | SECTIONS_MAJOR) {
         return Err(BadPrefix::Version(version.0, version.1));
     }
     let header_bytes = usize::try_from(u32_at(prefix, 12)).unwrap_or(usize::MAX);

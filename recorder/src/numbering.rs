@@ -9,8 +9,12 @@
 //! boot: whoever follows its Frames has forgotten it by then.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 
-use model::{BootId, Dictionary, Entity, Frame, SeriesDef, SeriesId};
+use model::{BootId, Dictionary, Entity, Frame, SeriesDef, SeriesId, SeriesKey};
+
+use crate::schema::Schema;
+use crate::schemas::is_lost;
 
 /// Of so many entities that left last, the writer still knows the series: Frames that wait for the disk name them.
 const MOST_AWAY: usize = 1 << 14;
@@ -37,6 +41,9 @@ pub(crate) struct Numbering {
     of_source: Meanings,
     /// Ids of the source that a reader of our stream has forgotten and that may be used again.
     asleep: Meanings,
+    /// What ids of the source mean that it has told of ahead of their first use.
+    ahead: Arc<Schema>,
+    ahead_beside: HashMap<SeriesId, SeriesKey>,
     /// Our series that a reader of our stream has forgotten.
     forgotten: HashSet<SeriesId>,
     boot: BootId,
@@ -61,8 +68,44 @@ impl Numbering {
     /// What follows comes from another source: its ids have yet to be declared. What those of the last one meant.
     pub(crate) fn next_source(&mut self) -> Meanings {
         let mut meanings = std::mem::take(&mut self.asleep);
+        self.ahead = Arc::default();
+        self.ahead_beside.clear();
         meanings.extend(self.of_source.drain());
         meanings
+    }
+
+    /// Takes in the series of a source that tells them all at once; each is declared when it is first read.
+    pub(crate) fn ahead(&mut self, schema: &Arc<Schema>) {
+        self.ahead = Arc::clone(schema);
+    }
+
+    /// Takes in more such series. `Err`: one of which the source told something else.
+    pub(crate) fn ahead_beside(&mut self, declares: Vec<SeriesDef>) -> Result<(), SeriesDef> {
+        for def in declares {
+            let meaning = self.of_source.get(&def.id).or_else(|| self.asleep.get(&def.id));
+            let meaning = meaning.and_then(|own| self.own.key(*own));
+            let told = self.told_ahead(def.id).filter(|key| !is_lost(key));
+            if [meaning, told].into_iter().flatten().any(|key| *key != def.key) {
+                return Err(def);
+            }
+            if told.is_none() && self.ahead_beside.len() < Dictionary::MOST {
+                self.ahead_beside.insert(def.id, def.key);
+            }
+        }
+        Ok(())
+    }
+
+    fn told_ahead(&self, id: SeriesId) -> Option<&SeriesKey> {
+        let place = self.ahead.place(id).and_then(|place| usize::try_from(place).ok());
+        let of_schema = place.and_then(|place| self.ahead.defs().get(place)).map(|def| &def.key);
+        of_schema.filter(|key| !is_lost(key)).or_else(|| self.ahead_beside.get(&id))
+    }
+
+    /// A series of which the source told ahead is read for the first time.
+    fn first_use(&mut self, id: SeriesId, declares: &mut Vec<SeriesDef>) -> Option<SeriesId> {
+        let key = self.told_ahead(id)?.clone();
+        declares.extend(self.declare(&SeriesDef { id, key }));
+        self.of_source.get(&id).copied()
     }
 
     /// Takes in a declaration of the source; ours, if the series is new to a reader of our own stream.
@@ -115,7 +158,8 @@ impl Numbering {
         let mut declares: Vec<SeriesDef> = frame.declares.iter().filter_map(|def| self.declare(def)).collect();
         let mut left_out = 0;
         frame.samples.retain_mut(|(id, _)| {
-            let Some(own) = self.of_source.get(id).copied().or_else(|| self.wake(*id, &mut declares)) else {
+            let known = self.of_source.get(id).copied().or_else(|| self.wake(*id, &mut declares));
+            let Some(own) = known.or_else(|| self.first_use(*id, &mut declares)) else {
                 left_out += 1;
                 return false;
             };

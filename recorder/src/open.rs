@@ -4,12 +4,14 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::format::MAJOR;
+use crate::format::{MAJOR, SECTIONS_MAJOR};
 use crate::header::Header;
 use crate::reader::Frames;
+use crate::sealed::Wanted;
 use crate::segment::{Segment, open_file};
 
 /// With more segments than this, a file is opened when it is read: a month of hourly segments is more than a process
@@ -64,7 +66,7 @@ pub enum OpenError {
     },
     /// A later version of the format.
     #[error(
-        "`{}` has format version {}.{}; this gpudeck reads {MAJOR}.x: open it with a newer gpudeck",
+        "`{}` has format version {}.{}; this gpudeck reads {MAJOR}.x and {SECTIONS_MAJOR}.x: open it with a newer gpudeck",
         path.display(), found.0, found.1
     )]
     Newer {
@@ -110,7 +112,7 @@ pub struct Damage {
     pub offset: u64,
     /// What was found and expected.
     pub why: String,
-    /// How many bytes from there to the end of the file are lost.
+    /// How many bytes from there on are lost: to the end of the file, or of the section.
     pub bytes_lost: u64,
 }
 
@@ -142,11 +144,13 @@ impl Recording {
             let segments = vec![Segment::open(path, true)?];
             return Ok(Self { path: path.to_owned(), segments, unopened: Vec::new() });
         }
+        let schemas = Arc::default();
         let mut segments = Vec::new();
         let mut refused = Vec::new();
         for path in segment_paths(path)? {
             match Segment::open(&path, false) {
                 Ok(mut segment) => {
+                    segment.share(&schemas);
                     if segments.len() >= MOST_OPEN {
                         segment.let_go();
                     }
@@ -196,9 +200,14 @@ impl Recording {
         &self.unopened
     }
 
-    /// All its Frames as one stream.
+    /// All its Frames as one stream, but for [`Self::bursts`].
     pub fn frames(&self) -> Frames<'_> {
-        Frames::new(&self.segments)
+        Frames::new(&self.segments, Wanted::Blocks)
+    }
+
+    /// The Frames that were read faster than the others, around triggers, as a stream of their own.
+    pub fn bursts(&self) -> Frames<'_> {
+        Frames::new(&self.segments, Wanted::Bursts)
     }
 }
 

@@ -7,12 +7,13 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-use model::{Dictionary, Frame};
+use model::{Dictionary, Frame, SeriesDef, SeriesId};
 
 use crate::format::{self, RECORD_BYTES, RecordHead};
 use crate::header::End;
 use crate::numbering::{Meanings, Numbering};
 use crate::open::Damage;
+use crate::sealed::{Sealed, Step, Wanted};
 use crate::segment::{Segment, read_up_to};
 
 /// How much is read at once.
@@ -64,7 +65,7 @@ impl Buffered {
         link
     }
 
-    fn link_in(&mut self, file: &File, place: Place) -> Link {
+    pub(crate) fn link_in(&mut self, file: &File, place: Place) -> Link {
         let link = self.link_as_read(file, place);
         if matches!(link, Link::Record { .. } | Link::Nothing) {
             return link;
@@ -173,10 +174,9 @@ impl Stream {
         match Frame::from_wire(payload) {
             Ok(frame) => {
                 if let Some(def) = self.numbering.contradiction(&frame) {
-                    return Err(format!("series {} is declared a second time, as another one", def.id.0));
+                    return Err(twice(def.id));
                 }
-                let (frame, left_out) = self.numbering.read(frame);
-                self.oddities.undeclared_samples += left_out;
+                let frame = self.read(frame);
                 Ok(if kind == format::CONTEXT { Told::Context(frame) } else { Told::Frame(frame) })
             }
             Err(error) => {
@@ -186,6 +186,29 @@ impl Stream {
             }
         }
     }
+}
+
+impl Stream {
+    fn read(&mut self, frame: Frame) -> Frame {
+        let (frame, left_out) = self.numbering.read(frame);
+        self.oddities.undeclared_samples += left_out;
+        frame
+    }
+
+    /// Takes in series that are declared when they are first read.
+    pub(crate) fn declares(&mut self, declares: Vec<SeriesDef>) -> Result<(), String> {
+        self.numbering.ahead_beside(declares).map_err(|def| twice(def.id))
+    }
+
+    /// Takes in a Frame of a segment of sections or of its journals.
+    pub(crate) fn sealed(&mut self, mut frame: Frame) -> Result<Frame, String> {
+        self.declares(std::mem::take(&mut frame.declares))?;
+        Ok(self.read(frame))
+    }
+}
+
+fn twice(id: SeriesId) -> String {
+    format!("series {} is declared a second time, as another one", id.0)
 }
 
 /// How one segment ended.
@@ -200,13 +223,21 @@ pub struct SegmentEnd {
 /// The Frames of a recording as one stream: ids run through all segments, and each series has one. It is declared when it
 /// is first read, and again when it is read after its entity was gone or in another boot.
 ///
-/// A damaged segment yields its Frames up to the damage, then the damage, then the next segment follows.
+/// A damaged segment of records yields its Frames up to the damage, then the damage, then the next segment follows. One of
+/// sections goes on behind the section that is damaged.
 #[derive(Debug)]
 pub struct Frames<'a> {
     segments: &'a [Segment],
     current: usize,
+    wanted: Wanted,
     place: Place,
     buffered: Buffered,
+    /// The current segment, if it consists of sections.
+    sealed: Option<Sealed>,
+    /// The first damage of the current segment.
+    damage: Option<Damage>,
+    /// Segments of sections are left out.
+    records_only: bool,
     stream: Stream,
     ends: Vec<SegmentEnd>,
     end: Option<End>,
@@ -225,11 +256,30 @@ pub(crate) struct Origin {
 }
 
 impl<'a> Frames<'a> {
-    pub(crate) fn new(segments: &'a [Segment]) -> Self {
+    pub(crate) fn new(segments: &'a [Segment], wanted: Wanted) -> Self {
         let place = segments.first().map_or(Place { offset: 0, chain: 0 }, Place::first_of);
         let (buffered, stream) = (Buffered::default(), Stream::default());
         let (ends, meanings) = (Vec::new(), Vec::new());
-        Self { segments, current: 0, place, buffered, stream, ends, end: None, origin: None, meanings }
+        Self {
+            segments,
+            current: 0,
+            wanted,
+            place,
+            buffered,
+            sealed: None,
+            damage: None,
+            records_only: false,
+            stream,
+            ends,
+            end: None,
+            origin: None,
+            meanings,
+        }
+    }
+
+    /// Without segments of sections.
+    pub(crate) fn records_only(self) -> Self {
+        Self { records_only: true, ..self }
     }
 
     /// The series of the stream so far.
@@ -249,7 +299,7 @@ impl<'a> Frames<'a> {
 
     /// Which segment the next Frame comes from, counted from 0, and at which byte the next record begins.
     pub fn position(&self) -> (usize, u64) {
-        (self.current, self.place.offset)
+        (self.current, self.sealed.as_ref().map_or(self.place.offset, |sealed| sealed.offset))
     }
 
     pub(crate) fn origin(&self) -> Option<Origin> {
@@ -269,7 +319,9 @@ impl<'a> Frames<'a> {
             why,
             bytes_lost: segment.bytes().saturating_sub(self.place.offset),
         });
-        self.ends.push(SegmentEnd { end: self.end.take(), damage: damage.clone() });
+        let first = self.damage.take().or_else(|| damage.clone());
+        self.ends.push(SegmentEnd { end: self.end.take(), damage: first });
+        self.sealed = None;
         self.current += 1;
         if let Some(next) = self.segments.get(self.current) {
             self.place = Place::first_of(next);
@@ -277,6 +329,54 @@ impl<'a> Frames<'a> {
         self.buffered = Buffered::default();
         self.meanings.push(self.stream.numbering.next_source());
         damage
+    }
+
+    /// What comes next in a segment of sections; `None`: something that is no Frame.
+    fn section(&mut self, segment: &Segment) -> Option<Result<Frame, Damage>> {
+        if self.records_only || !segment.has_sections() {
+            return self.close(segment, None).map(Err);
+        }
+        let Some(sealed) = &mut self.sealed else {
+            match Sealed::of(segment, self.wanted) {
+                Ok(sealed) => {
+                    self.stream.numbering.ahead(&sealed.series.schema);
+                    self.sealed = Some(sealed);
+                    return None;
+                }
+                Err(error) => return self.close(segment, Some(format!("it cannot be read: {error}"))).map(Err),
+            }
+        };
+        let (offset, step) = (sealed.offset, sealed.step(segment));
+        match step {
+            Step::Frame(frame) => match self.stream.sealed(frame) {
+                Ok(frame) => Some(Ok(frame)),
+                Err(why) => self.contradicted(segment, offset, why),
+            },
+            Step::Context(frame) if self.context_is_news() => self.stream.sealed(frame).ok().map(Ok),
+            Step::Context(_) => None,
+            Step::Declares(declares) => {
+                let taken = self.stream.declares(declares);
+                taken.err().and_then(|why| self.contradicted(segment, offset, why))
+            }
+            Step::Damage(damage) => {
+                self.damage.get_or_insert_with(|| damage.clone());
+                Some(Err(damage))
+            }
+            Step::Unknown => {
+                self.stream.oddities.unknown_records += 1;
+                None
+            }
+            Step::Over(end) => {
+                self.end = end;
+                self.close(segment, None).map(Err)
+            }
+        }
+    }
+
+    /// Nothing behind a contradiction can be relied on.
+    fn contradicted(&mut self, segment: &Segment, offset: u64, why: String) -> Option<Result<Frame, Damage>> {
+        self.place.offset = offset;
+        self.close(segment, Some(why)).map(Err)
     }
 
     /// Whether the context at the start of the current segment tells what the stream has not told already.
@@ -295,6 +395,12 @@ impl Iterator for Frames<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             let segment = self.segments.get(self.current)?;
+            if segment.has_sections() || self.wanted == Wanted::Bursts {
+                match self.section(segment) {
+                    Some(next) => return Some(next),
+                    None => continue,
+                }
+            }
             let why = match self.buffered.link(segment, self.place) {
                 Link::Record { kind, flags, payload, next } => match self.stream.take(kind, flags, &payload) {
                     Ok(told) => {

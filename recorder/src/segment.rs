@@ -4,13 +4,15 @@ use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::OFlags;
 
 use crate::format::{self, BadPrefix};
 use crate::header::{Header, SegmentId};
+use crate::layout::Layout;
 use crate::open::OpenError;
+use crate::schemas::{self, Series};
 
 /// One segment of a recording.
 #[derive(Debug)]
@@ -27,6 +29,10 @@ pub struct Segment {
     pub(crate) chain: u32,
     /// `None`: opened by name each time.
     file: Option<Arc<File>>,
+    /// What was found out about its sections, and the length it had then.
+    found: Mutex<(u64, Option<Arc<Layout>>, Option<Arc<Series>>)>,
+    /// Shared by the segments of a recording.
+    schemas: Arc<schemas::Cache>,
 }
 
 impl Segment {
@@ -87,6 +93,8 @@ impl Segment {
             first_record: u64::try_from(whole + 4).unwrap_or(u64::MAX),
             chain: told,
             file: Some(Arc::new(file)),
+            found: Mutex::default(),
+            schemas: Arc::default(),
         })
     }
 
@@ -100,6 +108,40 @@ impl Segment {
             Some(file) if again.id == self.id && again.chain == self.chain => Ok(file),
             _ => Err(io::Error::other("another segment has taken its name")),
         }
+    }
+
+    /// Whether it consists of sections; otherwise of records.
+    pub(crate) fn has_sections(&self) -> bool {
+        self.version.0 == format::SECTIONS_MAJOR
+    }
+
+    /// Its sections; found again when it has grown.
+    pub(crate) fn layout(&self) -> io::Result<Arc<Layout>> {
+        let file = self.file()?;
+        let length = file.metadata()?.len();
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (at, Some(layout), _) = &*found
+            && *at == length
+        {
+            return Ok(Arc::clone(layout));
+        }
+        let layout = Arc::new(Layout::read(self, &file));
+        found.0 = length;
+        found.1 = Some(Arc::clone(&layout));
+        Ok(layout)
+    }
+
+    /// The series of its sections.
+    pub(crate) fn series(&self, file: &File, layout: &Layout) -> Arc<Series> {
+        let before = self.found.lock().unwrap_or_else(PoisonError::into_inner).2.clone();
+        let series = schemas::read(self, file, layout, before, &self.schemas);
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).2 = Some(Arc::clone(&series));
+        series
+    }
+
+    /// Shares what is read of schemas with other segments.
+    pub(crate) fn share(&mut self, schemas: &Arc<schemas::Cache>) {
+        self.schemas = Arc::clone(schemas);
     }
 
     /// Keeps no file open between readings.
@@ -154,6 +196,7 @@ const OTHER_FILES: &[(&[u8], &str, &str)] = &[
     (b"\x1f\x8b", "it is compressed with gzip", "unpack it with gunzip first"),
     (b"\x28\xb5\x2f\xfd", "it is compressed with zstd", "unpack it with `zstd -d` first"),
     (b"\xfd7zXZ\0", "it is compressed with xz", "unpack it with unxz first"),
+    (b"GPUDECKJ", "it is the journal of a segment that was not closed", "give the .gdk file beside it"),
     (b"PK\x03\x04", "it is a zip archive", "unpack it first"),
     (b"\x89MCAP0\r\n", "it is an MCAP file", "gpudeck writes MCAP (`export --to mcap`) but does not read it"),
     (b"PAR1", "it is a Parquet file", "gpudeck writes Parquet (`export --to parquet`) but does not read it"),

@@ -165,12 +165,12 @@ fn a_newer_version_is_named_and_not_taken_for_damage() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("x.gdk");
     let (mut bytes, ..) = small(3);
-    bytes[8..12].copy_from_slice(&[2, 0, 7, 0]);
+    bytes[8..12].copy_from_slice(&[3, 0, 7, 0]);
     let sum = crc32c::crc32c(&bytes[..32]).to_le_bytes();
     bytes[32..36].copy_from_slice(&sum);
     fs::write(&path, &bytes).unwrap();
     let error = Recording::open(&path).unwrap_err();
-    assert!(matches!(error, OpenError::Newer { found: (2, 7), .. }));
+    assert!(matches!(error, OpenError::Newer { found: (3, 7), .. }));
     assert!(error.to_string().contains("newer gpudeck"), "{error}");
 }
 

@@ -15,7 +15,7 @@ const MOST_STATES: usize = 256;
 pub(super) fn read(recording: Recording, stretch_samples: usize) -> RecordedHistory {
     let mut index = Index { stretch_samples: stretch_samples.max(1), ..Index::default() };
     let mut damage = recording.unopened().to_vec();
-    let mut frames = recording.frames();
+    let mut frames = recording.frames().records_only();
     while let Some(next) = frames.next() {
         match (next, frames.origin()) {
             (Ok(frame), Some(origin)) => index.take(&frame, origin, frames.dictionary()),

@@ -1,6 +1,8 @@
 //! Recordings to test with: a small node whose series come and go, with every quality and kind of value.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test file uses a part")]
 
+pub mod sealed;
+
 use std::path::Path;
 
 use model::{
