@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::trim::When;
+
 /// The cockpit and the black box of a GPU node: what is wrong, since when, why, and what to do.
 #[derive(Debug, Parser)]
 #[command(
@@ -82,6 +84,11 @@ pub(crate) enum Command {
     /// Salvage a damaged recording, and say exactly what is lost.
     #[command(after_help = "Example: gpudeck recover torn.gdk --out whole.gdk")]
     Recover(RecoverArgs),
+    /// Cut a piece out of a recording, to share it: with pseudonyms for names if asked.
+    #[command(
+        after_help = "Example: gpudeck trim /var/lib/gpudeck --from 2026-11-23T02:00:00Z --to +30m --redact --out piece.gdk"
+    )]
+    Trim(TrimArgs),
     /// The rulebook: list it, explain a rule, check your own.
     #[command(after_help = "Example: gpudeck rules show xid.79\n         gpudeck rules check my-rules.toml")]
     Rules(RulesArgs),
@@ -262,6 +269,33 @@ pub(crate) struct RecoverArgs {
     pub out: PathBuf,
 }
 
+/// `gpudeck trim`
+#[derive(Args, Debug)]
+pub(crate) struct TrimArgs {
+    /// The recording; it is not changed.
+    pub path: PathBuf,
+    /// From when: RFC 3339, or -10m for that long before --to. Default: its start.
+    #[arg(long, value_name = "TIME", value_parser = When::parse, allow_hyphen_values = true)]
+    pub from: Option<When>,
+    /// Until when: RFC 3339, or +10m for that long after --from. Default: its end.
+    #[arg(long, value_name = "TIME", value_parser = When::parse, allow_hyphen_values = true)]
+    pub to: Option<When>,
+    /// Replace names of hosts, users, commands, mounts, addresses and the like by pseudonyms that still join, and leave
+    /// out kernel lines that no rule reads.
+    #[arg(long)]
+    pub redact: bool,
+    /// Make the pseudonyms with the key in FILE (at least 16 bytes), so that pieces cut with it join; default: a random
+    /// key that is kept nowhere.
+    #[arg(long, value_name = "FILE", requires = "redact")]
+    pub key_file: Option<PathBuf>,
+    /// Keep kernel lines that no rule reads and notes, with the names that are known replaced. Read them before you share.
+    #[arg(long, requires = "redact")]
+    pub keep_lines: bool,
+    /// Where the piece goes.
+    #[arg(long, value_name = "FILE.gdk")]
+    pub out: PathBuf,
+}
+
 /// `gpudeck rules`
 #[derive(Args, Debug)]
 pub(crate) struct RulesArgs {
@@ -348,7 +382,7 @@ pub(crate) struct ProbeArgs {
 }
 
 /// Reads `20s`, `500ms`, `10m`, `1h`, `2d`.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let expected = || format!("`{text}` is not a duration; expected a number and ms, s, m, h or d, such as 20s");
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(digits).ok_or_else(expected)?;

@@ -28,6 +28,7 @@ mod replay;
 mod rulebook;
 mod rules;
 mod terminal;
+mod trim;
 
 fn main() -> ExitCode {
     let cli = match cli::Cli::try_parse() {
@@ -54,6 +55,7 @@ fn run(cli: &cli::Cli) -> Result<ExitCode, exit::Failure> {
         Some(Command::Export(args)) => export::run(args),
         Some(Command::Info(args)) => info::run(args),
         Some(Command::Recover(args)) => recover::run(args),
+        Some(Command::Trim(args)) => trim::run(args),
         Some(Command::Rules(args)) => rules::run(args),
         Some(Command::Drain(args)) => drain::drain(&cli.node, args),
         Some(Command::Undrain(args)) => drain::undrain(&cli.node, args),

@@ -75,6 +75,12 @@ pub struct Header {
     /// The segments (by id) from which this one was recovered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recovered_from: Vec<String>,
+    /// The segments (by id) from which this one was cut.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trimmed_from: Vec<String>,
+    /// What was replaced and left out before it was handed on; `None`: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redaction: Option<BTreeMap<String, String>>,
 }
 
 impl Header {
