@@ -76,7 +76,8 @@ pub(crate) enum Command {
     )]
     Decode(DecodeArgs),
     /// A recording in another format.
-    #[command(after_help = "Example: gpudeck export incident.gdk --to jsonl --out incident.jsonl")]
+    #[command(after_help = "Example: gpudeck export incident.gdk --to jsonl --out incident.jsonl\n         \
+                            gpudeck export /var/lib/gpudeck --to parquet --out node7.parquet")]
     Export(ExportArgs),
     /// What a recording holds, and whether it is whole.
     #[command(after_help = "Example: gpudeck info incident.gdk")]
@@ -232,8 +233,25 @@ pub(crate) struct DecodeArgs {
 /// What a recording can be exported to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ExportFormat {
-    /// One JSON object a line.
+    /// One JSON object a line: everything that is recorded.
     Jsonl,
+    /// A table of samples, and one of events in NAME.events.csv.
+    Csv,
+    /// A directory of tables by day and node, for DuckDB, pandas and Spark.
+    Parquet,
+    /// A channel for each entity, for Foxglove and PlotJuggler.
+    Mcap,
+    /// Every sample with its time, for backfilling Prometheus.
+    Openmetrics,
+}
+
+/// How the messages of an MCAP file are encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MessageEncoding {
+    /// JSON with a schema: Foxglove and PlotJuggler.
+    Json,
+    /// MessagePack: smaller; PlotJuggler.
+    Msgpack,
 }
 
 /// `gpudeck export`
@@ -244,9 +262,12 @@ pub(crate) struct ExportArgs {
     /// To which format.
     #[arg(long, value_enum)]
     pub to: ExportFormat,
-    /// Where to; - for standard output.
+    /// Where to, a name that is not there yet; - for standard output.
     #[arg(long, value_name = "PATH", default_value = "-")]
     pub out: PathBuf,
+    /// How the messages of --to mcap are encoded; default: json.
+    #[arg(long, value_enum)]
+    pub encoding: Option<MessageEncoding>,
 }
 
 /// `gpudeck info`
