@@ -342,7 +342,7 @@ fn an_export_has_one_object_a_line_and_tells_zero_from_no_answer() {
     let text = String::from_utf8(out).unwrap();
     assert!(!text.contains('\u{1b}'), "control characters are escaped");
     let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!((lines.len(), exported.lines), (6, 6));
+    assert_eq!((lines.len(), exported.samples, exported.events), (6, 4, 1));
     assert_eq!(lines[0]["recording"]["host"]["hostname"], "node7");
     assert_eq!(
         (&lines[1]["metric"], &lines[1]["value"], &lines[1]["unit"]),
