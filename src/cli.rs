@@ -7,13 +7,16 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::trim::When;
 
+mod record;
+pub(crate) use record::{DeckArgs, MarkArgs, RecordArgs, SyncPolicy};
+
 /// The cockpit and the black box of a GPU node: what is wrong, since when, why, and what to do.
 #[derive(Debug, Parser)]
 #[command(
     name = "gpudeck",
     version,
     disable_help_subcommand = true,
-    after_help = "Without a command: the deck, live, on this node.\n\
+    after_help = "Without a command: the deck, live, on this node: attached to the running recorder if there is one.\n\
                   Exit codes: 0 done; 64 wrong usage; 65 unusable data; 66 no such input; 69 something needed is \
                   missing; 70 our own fault; 74 input/output error; 77 not permitted. `check`, `drain` and `undrain` \
                   have their own, see their --help."
@@ -22,6 +25,9 @@ pub(crate) struct Cli {
     /// Where the node is.
     #[command(flatten)]
     pub node: NodeArgs,
+    /// How the deck finds a recorder.
+    #[command(flatten)]
+    pub deck: DeckArgs,
     /// What to do.
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -56,8 +62,17 @@ pub(crate) enum Command {
     #[command(after_help = "Example: gpudeck demo\n         gpudeck demo --list")]
     Demo(DemoArgs),
     /// Headless black box: record this node until stopped.
-    #[command(after_help = "Example: gpudeck record --out /var/lib/gpudeck --for 1h")]
+    #[command(
+        after_help = "SIGTERM and SIGINT end the recording; SIGHUP begins another segment; SIGUSR1 is a trigger: what \
+                      is around it is kept in full. Command lines of processes are never recorded.\n\
+                      Example: gpudeck record --out /var/lib/gpudeck --for 1h\n         \
+                      gpudeck record --out /var/lib/gpudeck --socket --max-bytes 4G --max-age 14d"
+    )]
     Record(RecordArgs),
+    /// A note into the running recording; what is around it is kept in full.
+    #[command(after_help = "Exit codes: 0 taken; 69 no recorder is running; 77 it does not let you in.\n\
+                      Example: gpudeck mark 'reseated the riser of GPU 3'")]
+    Mark(MarkArgs),
     /// The deck on a recording.
     #[command(after_help = "Example: gpudeck replay incident.gdk --at 2026-11-23T02:14:00Z")]
     Replay(ReplayArgs),
@@ -122,14 +137,6 @@ pub(crate) enum Format {
     Json,
 }
 
-/// `gpudeck`
-#[derive(Args, Debug, Default)]
-pub(crate) struct DeckArgs {
-    /// Judge by the rule files in DIR instead of the built-in rulebook.
-    #[arg(long, value_name = "DIR")]
-    pub rules: Option<PathBuf>,
-}
-
 /// `gpudeck demo`
 #[derive(Args, Debug)]
 pub(crate) struct DemoArgs {
@@ -138,36 +145,6 @@ pub(crate) struct DemoArgs {
     /// List the built-in incidents.
     #[arg(long)]
     pub list: bool,
-}
-
-/// When a recording is forced to the device.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum SyncPolicy {
-    /// After every Frame.
-    Tick,
-    /// Every five seconds, and on every event.
-    #[default]
-    #[value(name = "5s")]
-    FiveSeconds,
-    /// When the kernel sees fit.
-    Off,
-}
-
-/// `gpudeck record`
-#[derive(Args, Debug)]
-pub(crate) struct RecordArgs {
-    /// A file (NAME.gdk) or a directory for segments.
-    #[arg(long, value_name = "PATH")]
-    pub out: PathBuf,
-    /// Stop after this long: 20s, 10m, 1h.
-    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
-    pub length: Option<Duration>,
-    /// When the recording is forced to the device.
-    #[arg(long, value_enum, default_value = "5s")]
-    pub sync: SyncPolicy,
-    /// Probes to leave out, separated by commas.
-    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
-    pub without: Vec<String>,
 }
 
 /// `gpudeck replay`

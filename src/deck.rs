@@ -1,11 +1,12 @@
 //! `gpudeck`: the deck on this node, live.
 //!
 //! ```text
-//! session ──Admitted──► data task ──State, Incidents, Answers──► deck (main thread)
-//!                        ▲   keeps NodeState, Timeline, Judge          │
-//!                        └──────────── Ask, Mark ──────────────────────┘   plans run on a thread of their own
+//! probes or recorder ──Frames──► data task ──State, Incidents, Answers──► deck (main thread)
+//!                               ▲   keeps NodeState, Timeline, Judge          │
+//!                               └──────────── Ask, Mark ──────────────────────┘   plans run on a thread of their own
 //! ```
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -13,8 +14,8 @@ use std::time::Duration;
 
 use ::decode::Decoder;
 use ::rules::Rulebook;
-use engine::{Admitted, Session};
-use model::{Dictionary, EntityKind, History, Incident, NodeState, Stamp, Timeline, catalogue};
+use model::{Dictionary, EntityKind, Frame, History, Incident, NodeState, Stamp, Timeline, catalogue};
+use probes::Node;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{MissedTickBehavior, interval};
 use tui::{Answer, Effect, Features, Mode, Model, Msg, Question, SelfCost};
@@ -22,8 +23,9 @@ use tui::{Answer, Effect, Features, Mode, Model, Msg, Question, SelfCost};
 use crate::cli::{DeckArgs, NodeArgs};
 use crate::exit::Failure;
 use crate::incidents::Judge;
+use crate::source::{self, News, Source};
 use crate::terminal::{self, Desk};
-use crate::{drain, node, output, rulebook};
+use crate::{drain, last_look, node, output, rulebook};
 
 /// How much of the past a live deck keeps.
 const KEEP_NS: u64 = 3_600 * 1_000_000_000;
@@ -47,17 +49,16 @@ pub(crate) fn live(args: &NodeArgs, deck: &DeckArgs) -> Result<ExitCode, Failure
     terminal::required("use `gpudeck check` for a verdict or `gpudeck record` to record")?;
     let rulebook = rulebook::load(deck.rules.as_deref())?;
     let here = node::named(args)?;
-    let source = if here.is_here() { "this node".to_owned() } else { here.root().display().to_string() };
     let read_only = (!here.is_here()).then(|| "this is not the node that we run on".to_owned());
     let runtime = node::runtime()?;
     let (letters, inbox) = Desk::open();
     let (asks, asked) = unbounded_channel();
-    let session = {
+    let (source, from) = {
         let _inside = runtime.enter();
-        node::session(args, &here, &[])?
+        begin(args, deck, &here, &letters)?
     };
     let (incidents, known) = tokio::sync::watch::channel(Arc::<Vec<Incident>>::default());
-    runtime.spawn(Data::new(rulebook, letters.clone(), incidents).run(session, asked));
+    runtime.spawn(Data::new(rulebook, letters.clone(), incidents).run(from, asked));
     let features = Features { colours: terminal::colours(), read_only, ..Features::default() };
     let plans = letters.clone();
     let mut actions = Vec::new();
@@ -69,6 +70,28 @@ pub(crate) fn live(args: &NodeArgs, deck: &DeckArgs) -> Result<ExitCode, Failure
     runtime.shutdown_background();
     done?;
     output::done()
+}
+
+/// The running recorder, or probes of our own; what the deck calls it. What is to be said of it goes to the desk.
+fn begin(args: &NodeArgs, deck: &DeckArgs, here: &Node, desk: &Desk) -> Result<(String, Source), Failure> {
+    let now = engine::clock::now();
+    let keep = i64::try_from(KEEP_NS).unwrap_or(i64::MAX);
+    let since = Stamp { mono_ns: None, real_ns: now.real_ns.map(|now| now.saturating_sub(keep)) };
+    let (found, obstacle) = source::find(args, deck, since)?;
+    let is_here = here.is_here();
+    let (name, news, source) = match found {
+        Some(found) => (found.name(), found.news(), Source::Recorder(found.follow())),
+        None => {
+            let name = if is_here { "this node".to_owned() } else { here.root().display().to_string() };
+            let recording = Path::new(last_look::DEFAULT_RECORDING);
+            let news = is_here.then(|| last_look::news(recording, last_look::DEFAULT_RECORDING)).flatten();
+            (name, news, Source::Probes(node::session(args, here, &[])?))
+        }
+    };
+    if let Some(line) = obstacle.or(news) {
+        desk.send(Msg::Notice(line));
+    }
+    Ok((name, source))
 }
 
 /// Carries an effect out without waiting for it; an action on the node is handed back.
@@ -145,20 +168,27 @@ impl Data {
         }
     }
 
-    async fn run(mut self, mut session: Session, mut asks: UnboundedReceiver<Ask>) {
+    async fn run(mut self, mut source: Source, mut asks: UnboundedReceiver<Ask>) {
         let mut show = interval(SHOW);
         show.set_missed_tick_behavior(MissedTickBehavior::Skip);
         loop {
             tokio::select! {
-                admitted = session.next() => match admitted {
-                    Some(admitted) => self.take(&admitted),
+                news = source.next() => match news {
+                    Some(News::Frame(frame)) => self.take(&frame),
+                    Some(News::Told(line)) => {
+                        self.desk.send(Msg::Notice(line));
+                    }
                     None => return,
                 },
                 ask = asks.recv() => match ask {
                     Some(Ask::Question(question)) => {
                         self.desk.send(Msg::Answer(answer(&self.timeline, question, &mut self.decoder)));
                     }
-                    Some(Ask::Mark(text)) => session.mark(&text),
+                    Some(Ask::Mark(text)) => {
+                        if let Some(line) = source.mark(&text) {
+                            self.desk.send(Msg::Notice(line));
+                        }
+                    }
                     None => return,
                 },
                 _ = show.tick() => self.show(),
@@ -166,8 +196,7 @@ impl Data {
         }
     }
 
-    fn take(&mut self, admitted: &Admitted) {
-        let frame = &admitted.decoded;
+    fn take(&mut self, frame: &Frame) {
         if frame.burst {
             return;
         }

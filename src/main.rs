@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+mod attach;
 mod check;
 mod cli;
 mod deck;
@@ -16,7 +17,9 @@ mod exit;
 mod export;
 mod incidents;
 mod info;
+mod last_look;
 mod log_file;
+mod mark;
 mod node;
 mod output;
 mod past;
@@ -27,6 +30,7 @@ mod recover;
 mod replay;
 mod rulebook;
 mod rules;
+mod source;
 mod terminal;
 mod trim;
 
@@ -43,11 +47,17 @@ fn main() -> ExitCode {
 
 fn run(cli: &cli::Cli) -> Result<ExitCode, exit::Failure> {
     use cli::Command;
+    if cli.command.is_some() && cli.deck != cli::DeckArgs::default() {
+        let why =
+            "--rules, --socket and --no-attach stand behind the command they are for: gpudeck COMMAND --rules DIR";
+        return Err(exit::Failure::new(exit::Code::Usage, why));
+    }
     match &cli.command {
-        None => deck::live(&cli.node, &cli::DeckArgs::default()),
+        None => deck::live(&cli.node, &cli.deck),
         Some(Command::Deck(args)) => deck::live(&cli.node, args),
         Some(Command::Demo(args)) => demo::run(args),
         Some(Command::Record(args)) => record::run(&cli.node, args),
+        Some(Command::Mark(args)) => mark::run(args),
         Some(Command::Replay(args)) => replay::run(args),
         Some(Command::Diagnose(args)) => diagnose::run(args),
         Some(Command::Check(args)) => check::run(&cli.node, args),

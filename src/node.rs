@@ -8,7 +8,7 @@ use engine::{Config, Session};
 use model::BootId;
 use probes::Node;
 
-use crate::cli::NodeArgs;
+use crate::cli::{NodeArgs, RecordArgs};
 use crate::exit::{Code, Failure};
 
 /// How often what a recording keeps at a finer grain is read.
@@ -89,9 +89,10 @@ pub(crate) fn session(args: &NodeArgs, node: &Node, without: &[String]) -> Resul
 }
 
 /// Starts a session on the node whose Frames are recorded: what is read fastest is read too.
-pub(crate) fn recorded(args: &NodeArgs, node: &Node, without: &[String]) -> Result<Session, Failure> {
+pub(crate) fn recorded(args: &NodeArgs, node: &Node, record: &RecordArgs) -> Result<Session, Failure> {
     let burst = args.burst_interval.unwrap_or(BURST);
-    let config = Config { burst: Some(burst).filter(|every| !every.is_zero()), ..config(args, node, without)? };
+    let burst = Some(burst).filter(|every| !every.is_zero());
+    let config = Config { burst, lossless: record.lossless, ..config(args, node, &record.without)? };
     Ok(Session::start(&config))
 }
 

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use model::{Dictionary, Frame};
+use model::{Dictionary, Frame, Stamp};
 
 use crate::open::{Damage, OpenError, Recording, segment_paths};
 use crate::reader::{Buffered, Link, Oddities, Place, Stream, Told};
@@ -38,6 +38,23 @@ impl Follow {
         let place = Place::first_of(&segment);
         let (buffered, stream) = (Buffered::default(), Stream::default());
         Ok(Self { directory, ahead, segment, place, buffered, stream, over: false })
+    }
+
+    /// Starts with the segment of a directory in which an instant lies; what was in force at its start comes first. Where the
+    /// instant or a segment's beginning has no wall clock, at the beginning of the recording.
+    ///
+    /// # Errors
+    /// As [`Recording::open`].
+    pub fn open_since(path: &Path, since: Stamp) -> Result<Self, OpenError> {
+        let mut follow = Self::open(path)?;
+        let is_before = |next: &Segment| matches!((next.header.created.real_ns, since.real_ns), (Some(one), Some(other)) if one <= other);
+        while follow.ahead.last().is_some_and(is_before)
+            && let Some(next) = follow.ahead.pop()
+        {
+            follow.place = Place::first_of(&next);
+            follow.segment = next;
+        }
+        Ok(follow)
     }
 
     /// The series of the stream so far.

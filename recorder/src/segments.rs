@@ -91,7 +91,7 @@ impl Segments {
     }
 
     /// A new segment; if the system refuses, the old one goes on and the next Frame tries again.
-    fn rotate(&mut self, at: Stamp) {
+    pub fn rotate(&mut self, at: Stamp) {
         let header = Header { ordinal: self.header.ordinal + 1, created: at, ..self.header.clone() };
         let Self { writer, directory, sync, .. } = self;
         match begin(directory, at, |path| writer.rotate(path, &header, *sync, at)) {

@@ -52,6 +52,11 @@ fn who(model: &Model, room: u16) -> Vec<Word> {
     if let Some(cuda) = fact(metrics::DRIVER_CUDA_VERSION) {
         words.push(Word::new(format!(" · CUDA {cuda}"), Tone::Label));
     }
+    if let Mode::Live { source } = &model.mode
+        && source != "this node"
+    {
+        words.push(Word::new(format!(" · {}", model::text::clean(source, 60)), Tone::Label));
+    }
     let mut left = room;
     words
         .into_iter()
