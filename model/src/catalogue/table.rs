@@ -51,9 +51,9 @@ catalogue! { NVML_GPU:
     GPU_POWER "gpu.power" Gpu GAUGE Watts 0.1 "power" "gpu_power_watts"
         "Power drawn by the GPU [186 instant, else nvmlDeviceGetPowerUsage]";
     GPU_POWER_LOWEST "gpu.power_lowest" Gpu GAUGE Watts 0.1 "power low" "gpu_power_lowest_watts"
-        "Lowest power over the last second, of ten readings; only while recording";
+        "Lowest power since the reading before, read ten times a second; only while recording";
     GPU_POWER_HIGHEST "gpu.power_highest" Gpu GAUGE Watts 0.1 "power high" "gpu_power_highest_watts"
-        "Highest power over the last second, of ten readings; only while recording";
+        "Highest power since the reading before, read ten times a second; only while recording";
     GPU_POWER_LIMIT "gpu.power_limit" Gpu GAUGE Watts 0.1 "limit" "gpu_power_limit_watts"
         "Power limit in force (nvmlDeviceGetEnforcedPowerLimit)";
     GPU_POWER_DEFAULT_LIMIT "gpu.power_default_limit" Gpu INFO Watts 0.1 "default limit" "gpu_power_default_limit_watts"
@@ -75,9 +75,9 @@ catalogue! { NVML_GPU:
     GPU_CLOCK_SM "gpu.clock_sm" Gpu GAUGE Megahertz 1.0 "SM clock" "gpu_sm_clock_megahertz"
         "Clock of the streaming multiprocessors (nvmlDeviceGetClockInfo)";
     GPU_CLOCK_SM_LOWEST "gpu.clock_sm_lowest" Gpu GAUGE Megahertz 1.0 "SM low" "gpu_sm_clock_lowest_megahertz"
-        "Lowest SM clock over the last second, of ten readings; only while recording";
+        "Lowest SM clock since the reading before, read ten times a second; only while recording";
     GPU_CLOCK_SM_HIGHEST "gpu.clock_sm_highest" Gpu GAUGE Megahertz 1.0 "SM high" "gpu_sm_clock_highest_megahertz"
-        "Highest SM clock over the last second, of ten readings; only while recording";
+        "Highest SM clock since the reading before, read ten times a second; only while recording";
     GPU_CLOCK_MEM "gpu.clock_mem" Gpu GAUGE Megahertz 1.0 "mem clock" "gpu_memory_clock_megahertz"
         "Clock of the device memory";
     GPU_CLOCK_SM_MAX "gpu.clock_sm_max" Gpu INFO Megahertz 1.0 "SM clock max" "gpu_sm_clock_max_megahertz"
@@ -91,7 +91,7 @@ catalogue! { NVML_GPU:
     GPU_THROTTLE "gpu.throttle" Gpu STATE None 0.0 "throttle" "gpu_throttle_reasons"
         "Bits of why clocks are held down now: 4 SW power cap, 8 HW slowdown, 0x20 SW thermal, 0x40 HW thermal, 0x80 power brake (nvml.h clocks event reasons)";
     GPU_THROTTLE_SEEN "gpu.throttle_seen" Gpu STATE None 0.0 "throttle seen" "gpu_throttle_reasons_seen"
-        "Bits of `gpu.throttle` that were set in any of ten readings over the last second; only while recording";
+        "Bits of `gpu.throttle` that were set since the reading before, read ten times a second; only while recording";
     GPU_THROTTLE_POWER_TIME "gpu.throttle_power_time" Gpu COUNTER Nanoseconds 1_000_000.0 "power cap time" "gpu_throttle_power_nanoseconds"
         "Time for which the power cap held clocks down since the driver was loaded [74]";
     GPU_THROTTLE_THERMAL_TIME "gpu.throttle_thermal_time" Gpu COUNTER Nanoseconds 1_000_000.0 "thermal time" "gpu_throttle_thermal_nanoseconds"
