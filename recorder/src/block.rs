@@ -1,20 +1,51 @@
 //! Several minutes of Frames as columns, and back: pure functions between Frames and bytes.
+//!
+//! Every series is a column; the columns of one metric stand together, since they move together. `docs/format-blocks.md`
+//! is the page for somebody who writes a reader.
+//!
+//! ```text
+//! Frames ──► Builder (cells per series) ──► seal: transform ──► integers ──► streams + index
+//!    ▲                                                                             │
+//!    └──────── frames, series, state_at, last, summaries, scan ◄──── Block ◄───────┘
+//! ```
 
-use model::{Frame, Reading, SeriesId, Stamp};
+mod builder;
+mod cells;
+mod columns;
+mod decimal;
+mod index;
+mod ints;
+mod read;
+mod scan;
+mod seal;
+mod source;
+mod table;
+#[cfg(test)]
+mod tests;
+mod transform;
 
-use crate::schema::Schema;
+pub use builder::Builder;
+pub use index::Info;
+pub use read::{Block, Extras, FrameHead, Summary};
+pub use scan::{Column, Kind};
+pub use source::Source;
+
+/// The most Frames that a block may hold.
+pub const MOST_FRAMES: usize = 1 << 20;
+/// The most samples that a block may hold.
+pub const MOST_SAMPLES: usize = 1 << 24;
+/// The most bytes to which the streams of a block may decode.
+const MOST_DECODED: u64 = 256 << 20;
+/// At so many it is time to seal: one more Frame is still far below the most.
+const FRAMES_FULL: usize = 1 << 18;
+const SAMPLES_FULL: u64 = 1 << 22;
+/// The most numbers in one chunk: one series costs the decoding of one chunk.
+const CHUNK_VALUES: usize = 1 << 15;
 
 /// Why the bytes of a block cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadBlock(pub String);
-
-/// Collects Frames of one segment's stream.
-#[derive(Debug, Default)]
-pub struct Builder {
-    frames: Vec<Frame>,
-    samples: u64,
-}
 
 /// An encoded block: the payload of a section.
 #[derive(Clone, Debug)]
@@ -25,68 +56,7 @@ pub struct Sealed {
     pub checked: usize,
 }
 
-impl Builder {
-    /// Takes in a Frame. Its declarations are the schema's matter and are not kept.
-    pub fn push(&mut self, frame: &Frame) {
-        self.samples += u64::try_from(frame.samples.len()).unwrap_or(u64::MAX);
-        self.frames.push(Frame { declares: Vec::new(), ..frame.clone() });
-    }
-
-    /// How many Frames it holds.
-    pub fn frames(&self) -> usize {
-        self.frames.len()
-    }
-
-    /// How many samples it holds.
-    pub fn samples(&self) -> u64 {
-        self.samples
-    }
-
-    /// Encodes. Samples of series that the schema does not have are left out.
-    pub fn seal(self, _schema: &Schema) -> Sealed {
-        let bytes = rmp_serde::to_vec_named(&self.frames).unwrap_or_default();
-        let bytes = zstd::bulk::compress(&bytes, 3).unwrap_or_default();
-        Sealed { checked: bytes.len(), bytes }
-    }
-}
-
-/// A block, opened.
-#[derive(Debug)]
-pub struct Block {
-    frames: Vec<Frame>,
-}
-
-impl Block {
-    /// Opens the payload of a section whose checked part has been verified.
-    ///
-    /// # Errors
-    /// What was found and expected.
-    pub fn open(payload: Vec<u8>, checked: usize, schema: &Schema) -> Result<Self, BadBlock> {
-        let _ = (checked, schema);
-        let bytes = zstd::bulk::decompress(&payload, 256 << 20).map_err(|error| BadBlock(error.to_string()))?;
-        let frames = rmp_serde::from_slice(&bytes).map_err(|error| BadBlock(error.to_string()))?;
-        Ok(Self { frames })
-    }
-
-    /// All its Frames, in the order in which they were taken in.
-    ///
-    /// # Errors
-    /// What was found and expected.
-    pub fn frames(&self) -> Result<Vec<Frame>, BadBlock> {
-        Ok(self.frames.clone())
-    }
-
-    /// Every reading of one series with its Frame's stamp.
-    ///
-    /// # Errors
-    /// What was found and expected.
-    pub fn series(&self, id: SeriesId) -> Result<Vec<(Stamp, Reading)>, BadBlock> {
-        let of = |frame: &Frame| {
-            let at = frame.at;
-            let found: Vec<_> =
-                frame.samples.iter().filter(|(of, _)| *of == id).map(|(_, reading)| (at, reading.clone())).collect();
-            found
-        };
-        Ok(self.frames.iter().flat_map(of).collect())
-    }
+/// A number of a column as one that compares as what it stands for: counts have no sign.
+fn order(kind: u8, number: i64) -> i64 {
+    if kind == cells::COUNT { number ^ i64::MIN } else { number }
 }

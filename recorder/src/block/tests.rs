@@ -1,0 +1,5 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+use super::*;
+
+mod measure;
+mod properties;
