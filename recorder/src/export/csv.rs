@@ -135,7 +135,8 @@ fn number(number: Option<impl ToString>) -> String {
 
 /// RFC 3339 UTC with microseconds; empty where only the monotonic clock is known.
 fn time(at: Stamp) -> String {
-    let real = at.real_ns.and_then(|ns| jiff::Timestamp::from_nanosecond(i128::from(ns).div_euclid(1_000) * 1_000).ok());
+    let real =
+        at.real_ns.and_then(|ns| jiff::Timestamp::from_nanosecond(i128::from(ns).div_euclid(1_000) * 1_000).ok());
     real.map(|real| format!("{real:.6}")).unwrap_or_default()
 }
 

@@ -171,8 +171,12 @@ impl<W: Write> File<W> {
         };
         // 0: not numbered, as the specification has it.
         let sequence = u32::try_from(seq).unwrap_or(0);
-        let header =
-            MessageHeader { channel_id, sequence, log_time: nanoseconds(recorded), publish_time: nanoseconds(happened) };
+        let header = MessageHeader {
+            channel_id,
+            sequence,
+            log_time: nanoseconds(recorded),
+            publish_time: nanoseconds(happened),
+        };
         self.writer.write_to_known_channel(&header, &bytes).map_err(refused)
     }
 }

@@ -235,7 +235,9 @@ impl Series {
         let (labels, suffix, at) = (&self.labels, family.suffix(), seconds(point.at_ms));
         match (family, point.value) {
             (Type::StateSet, spill::PointValue::State(now)) => {
-                for (place, state) in self.states.iter().enumerate() {
+                // The one that holds stands first: some readers keep but one line of a series and an instant.
+                let (holds, others): (Vec<_>, Vec<_>) = self.states.iter().enumerate().partition(|(at, _)| *at == now);
+                for (place, state) in holds.into_iter().chain(others) {
                     let (state, is) = (label(name, state.raw()), u8::from(place == now));
                     writeln!(out, "{name}{{{labels},{state}}} {is} {at}")?;
                 }

@@ -152,7 +152,12 @@ mod tests {
         spill.settle().unwrap();
         for place in 0..3 {
             let mut read = Vec::new();
-            spill.points(place, |point| { read.push(point); Ok(()) }).unwrap();
+            spill
+                .points(place, |point| {
+                    read.push(point);
+                    Ok(())
+                })
+                .unwrap();
             assert_eq!(read, (0..100).map(|n| point(n)[place]).collect::<Vec<_>>());
         }
     }

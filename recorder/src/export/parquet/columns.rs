@@ -108,11 +108,15 @@ impl Column {
     fn write(&mut self, writer: &mut SerializedColumnWriter<'_>) -> Result<(), parquet::errors::ParquetError> {
         let levels = self.levels.as_deref();
         match &mut self.values {
-            Values::Int(values) => writer.typed::<Int64Type>().write_batch(values, levels, None).map(|_| values.clear()),
+            Values::Int(values) => {
+                writer.typed::<Int64Type>().write_batch(values, levels, None).map(|_| values.clear())
+            }
             Values::Double(values) => {
                 writer.typed::<DoubleType>().write_batch(values, levels, None).map(|_| values.clear())
             }
-            Values::Flag(values) => writer.typed::<BoolType>().write_batch(values, levels, None).map(|_| values.clear()),
+            Values::Flag(values) => {
+                writer.typed::<BoolType>().write_batch(values, levels, None).map(|_| values.clear())
+            }
             Values::Text(values) => {
                 writer.typed::<ByteArrayType>().write_batch(values, levels, None).map(|_| values.clear())
             }
