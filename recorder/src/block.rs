@@ -39,6 +39,7 @@ const MOST_DECODED: u64 = 256 << 20;
 /// At so many it is time to seal: one more Frame is still far below the most.
 const FRAMES_FULL: usize = 1 << 18;
 const SAMPLES_FULL: u64 = 1 << 22;
+const BYTES_FULL: usize = 8 << 20;
 /// The most numbers in one chunk: one series costs the decoding of one chunk.
 const CHUNK_VALUES: usize = 1 << 15;
 

@@ -7,7 +7,7 @@ use model::{BootId, Entity, EntityInfo, Event, Frame, ProbeFault, Reading, Serie
 use serde::Serialize;
 
 use super::cells::{Cells, Values};
-use super::{FRAMES_FULL, SAMPLES_FULL, Sealed, seal};
+use super::{BYTES_FULL, FRAMES_FULL, SAMPLES_FULL, Sealed, seal};
 use crate::schema::Schema;
 
 /// What a Frame is besides its samples.
@@ -157,7 +157,9 @@ impl Builder {
 
     /// Whether it is time to seal whatever the clock says: readers refuse blocks of far more.
     pub fn is_full(&self) -> bool {
-        self.rows.len() >= FRAMES_FULL || self.samples >= SAMPLES_FULL || self.extras.0.len() >= 16 << 20
+        self.rows.len() >= FRAMES_FULL
+            || self.samples >= SAMPLES_FULL
+            || self.values.bytes.max(self.extras.0.len()) >= BYTES_FULL
     }
 
     /// Encodes. Samples of series that the schema does not have are left out.

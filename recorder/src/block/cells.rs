@@ -46,6 +46,8 @@ pub(super) struct Run {
 #[derive(Debug, Default)]
 pub(super) struct Values {
     pub(super) all: Vec<Value>,
+    /// About how many bytes they take.
+    pub(super) bytes: usize,
     texts: HashMap<String, u32>,
 }
 
@@ -61,6 +63,7 @@ impl Values {
 
     fn push(&mut self, value: Value) -> u32 {
         let place = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
+        self.bytes += 9 + value.as_text().map_or(0, |text| text.raw().len());
         self.all.push(value);
         place
     }

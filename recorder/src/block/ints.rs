@@ -47,6 +47,7 @@ fn token(value: u64) -> (u8, u32) {
 }
 
 /// Per token: how many bits follow it, and what the number is without them.
+#[allow(clippy::cast_possible_truncation)] // No number here is above 255.
 const fn token_table() -> ([u8; 256], [u64; 256]) {
     let (mut widths, mut bases) = ([0u8; 256], [0u64; 256]);
     let mut token = 0u64;

@@ -20,6 +20,10 @@ use crate::schema::Schema;
 
 /// Maps in lists in events: deeper than any probe writes, shallower than the stack.
 const MOST_DEPTH: usize = 64;
+/// The most texts and odd values; they are few.
+const MOST_VALUES: usize = 1 << 22;
+/// The most bytes of values, or of extras: more than a Frame longer than where a builder is full.
+const MOST_BYTES: usize = 64 << 20;
 
 /// A block, opened: its Frames' heads and what it says of its columns are decoded, numbers only when asked for.
 #[derive(Debug)]
@@ -147,7 +151,7 @@ impl Block {
         let columns = block.numbers(&mut decoder, COLUMNS, 5 * schema.len())?;
         let summary = block.numbers(&mut decoder, SUMMARY, 4 * schema.len())?;
         let quality = block.numbers(&mut decoder, QUALITY, 6 * MOST_SAMPLES)?;
-        let values = block.bytes(VALUES)?;
+        let values = block.bytes(VALUES, MOST_VALUES)?;
         let values: Vec<Value> =
             rmp_serde::from_slice(&values).map_err(|error| BadBlock(format!("values: {error}")))?;
         let rows = table::rows(&frames, block.info.probes.len(), block.info.boots.len())?;
@@ -202,17 +206,31 @@ impl Block {
         Ok(numbers)
     }
 
-    fn bytes(&self, kind: u8) -> Result<Vec<u8>, BadBlock> {
+    /// The MessagePack of an array of at most so many.
+    fn bytes(&self, kind: u8, most: usize) -> Result<Vec<u8>, BadBlock> {
         let stream = self.stream(kind)?;
-        let bytes = self.load(&stream)?;
-        match stream.encoding {
-            PLAIN => Ok(bytes),
-            PACKED => {
-                let bytes = zstd::bulk::decompress(&bytes, stream.decoded as usize);
-                bytes.map_err(|error| BadBlock(error.to_string()))
-            }
-            other => Err(BadBlock(format!("bytes in an encoding that is not known: {other}"))),
+        if stream.decoded as usize > MOST_BYTES {
+            return Err(BadBlock(format!("{} bytes in a stream of at most {MOST_BYTES}", stream.decoded)));
         }
+        let mut bytes = self.load(&stream)?;
+        match stream.encoding {
+            PLAIN => {}
+            PACKED => {
+                let unpacked = zstd::bulk::decompress(&bytes, stream.decoded as usize);
+                bytes = unpacked.map_err(|error| BadBlock(error.to_string()))?;
+            }
+            other => return Err(BadBlock(format!("bytes in an encoding that is not known: {other}"))),
+        }
+        let count = match bytes.as_slice() {
+            [short @ 0x90..=0x9f, ..] => u32::from(short & 0xf),
+            [0xdc, a, b, ..] => u32::from_be_bytes([0, 0, *a, *b]),
+            [0xdd, a, b, c, d, ..] => u32::from_be_bytes([*a, *b, *c, *d]),
+            _ => return Err(BadBlock("no array where one was announced".into())),
+        };
+        if count as usize > most {
+            return Err(BadBlock(format!("an array of {count}, at most {most} may be there")));
+        }
+        Ok(bytes)
     }
 
     /// What it holds, from its index alone.
@@ -247,7 +265,7 @@ impl Block {
     /// # Errors
     /// What was found and expected.
     pub fn extras(&self) -> Result<Vec<Extras>, BadBlock> {
-        let bytes = self.bytes(EXTRAS)?;
+        let bytes = self.bytes(EXTRAS, self.table.rows.len())?;
         let mut decoder = rmp_serde::Deserializer::from_read_ref(&bytes);
         decoder.set_max_depth(MOST_DEPTH + 2);
         let extras = Vec::<Extras>::deserialize(&mut decoder).map_err(|error| BadBlock(format!("extras: {error}")))?;

@@ -149,6 +149,7 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::cast_possible_wrap)]
     use super::*;
     use proptest::prelude::*;
 
