@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use model::{Dictionary, Frame, Stamp};
 
+use crate::growing::Growing;
 use crate::open::{Damage, OpenError, Recording, segment_paths};
 use crate::reader::{Buffered, Link, Oddities, Place, Stream, Told};
+use crate::sealed::Step;
 use crate::segment::Segment;
 
 /// Follows a segment, or a directory from its first segment to whatever comes next.
@@ -21,6 +23,14 @@ pub struct Follow {
     place: Place,
     buffered: Buffered,
     stream: Stream,
+    /// The current segment, if it consists of sections.
+    growing: Option<Growing>,
+    /// The current segment goes on where one ended that was read whole.
+    goes_on: bool,
+    /// Damage to be told at the next poll.
+    pending: Option<Damage>,
+    /// The current segment had no damage so far.
+    whole: bool,
     /// Nothing more is to be expected of the current segment.
     over: bool,
 }
@@ -37,7 +47,9 @@ impl Follow {
         let segment = ahead.pop().expect("a recording that opened has a segment");
         let place = Place::first_of(&segment);
         let (buffered, stream) = (Buffered::default(), Stream::default());
-        Ok(Self { directory, ahead, segment, place, buffered, stream, over: false })
+        let growing = growing(&segment);
+        let (goes_on, whole, over) = (false, true, false);
+        Ok(Self { directory, ahead, segment, place, buffered, stream, growing, goes_on, pending: None, whole, over })
     }
 
     /// Starts with the segment of a directory in which an instant lies; what was in force at its start comes first. Where the
@@ -82,10 +94,29 @@ impl Follow {
     /// # Errors
     /// The current segment cannot be read any further. Reported once; the segments behind it follow.
     pub fn poll(&mut self, most: usize) -> Result<Vec<Frame>, Damage> {
+        if let Some(damage) = self.pending.take() {
+            return Err(damage);
+        }
         let mut frames = Vec::new();
         while frames.len() < most {
             if self.over && !self.next_segment() {
                 break;
+            }
+            if self.growing.is_some() {
+                match self.section() {
+                    Some(Ok(frame)) => frames.push(frame),
+                    // What was read before the damage comes first.
+                    Some(Err(damage)) if frames.is_empty() => return Err(damage),
+                    Some(Err(damage)) => {
+                        self.pending = Some(damage);
+                        return Ok(frames);
+                    }
+                    None if self.over => {}
+                    // A recorder that was killed closes nothing; its successor begins another segment.
+                    None if self.segment.is_live() || !self.next_segment() => break,
+                    None => {}
+                }
+                continue;
             }
             match self.buffered.link(&self.segment, self.place) {
                 Link::Record { kind, flags, payload, next } => match self.stream.take(kind, flags, &payload) {
@@ -112,12 +143,48 @@ impl Follow {
         Ok(frames)
     }
 
+    /// What comes next in a segment of sections; `None`: nothing at present.
+    fn section(&mut self) -> Option<Result<Frame, Damage>> {
+        let live = self.segment.is_live();
+        loop {
+            let growing = self.growing.as_mut()?;
+            let step = growing.step(&self.segment, live)?;
+            self.stream.numbering.ahead(&growing.series.schema);
+            let taken = match step {
+                Step::Frame(frame) => self.stream.sealed(frame).map(Some),
+                // What a context repeats is known to whoever read all before it.
+                Step::Context(_) if self.goes_on => Ok(None),
+                Step::Context(frame) => self.stream.sealed(frame).map(Some),
+                Step::Declares(declares) => self.stream.declares(declares).map(|()| None),
+                Step::Damage(damage) => {
+                    self.whole = false;
+                    return Some(Err(damage));
+                }
+                Step::Unknown => Ok(None),
+                Step::Over(_) => {
+                    self.over = true;
+                    return None;
+                }
+            };
+            match taken {
+                Ok(None) => {}
+                Ok(Some(frame)) => return Some(Ok(frame)),
+                Err(why) => {
+                    (self.over, self.whole) = (true, false);
+                    let (segment, offset) = (self.segment.path.display().to_string(), self.segment.first_record);
+                    return Some(Err(Damage { segment, offset, why, bytes_lost: self.segment.bytes() - offset }));
+                }
+            }
+        }
+    }
+
     /// What was read before the damage comes first, the damage at the next poll.
     fn damaged(&mut self, frames: Vec<Frame>, why: String) -> Result<Vec<Frame>, Damage> {
         if !frames.is_empty() {
             return Ok(frames);
         }
         self.over = true;
+        self.whole = false;
         let bytes_lost = self.segment.bytes().saturating_sub(self.place.offset);
         Err(Damage { segment: self.segment.path.display().to_string(), offset: self.place.offset, why, bytes_lost })
     }
@@ -134,10 +201,18 @@ impl Follow {
         }
         let Some(next) = self.ahead.pop() else { return false };
         self.place = Place::first_of(&next);
+        self.goes_on = self.over && self.whole && self.segment.header.ordinal + 1 == next.header.ordinal;
+        self.whole = true;
+        self.growing = growing(&next);
         self.segment = next;
         self.buffered = Buffered::default();
         drop(self.stream.numbering.next_source());
         self.over = false;
         true
     }
+}
+
+/// For following a segment of sections; one that cannot be opened again has nothing to follow.
+fn growing(segment: &Segment) -> Option<Growing> {
+    if segment.has_sections() { Growing::of(segment).ok() } else { None }
 }

@@ -1,18 +1,21 @@
 //! The past of a recording: [`model::History`] over its segments.
 //!
-//! A recording is read once when it is loaded. What stays in memory is an index: at most 256 places with the state
-//! of the node there (about 150 KB each for a node of 1,000 series), all events, and a few decoded stretches; never
-//! the samples of a day. A question is answered by decoding from the nearest place on: the state at an instant decodes
-//! one stretch, a strip decodes its window.
+//! Segments of sections tell by their directories where what lies; nothing else is read when they are loaded. The state
+//! at an instant is decoded from the block that holds it, a strip from the columns of its series, or over a long window
+//! from what blocks say of their columns; events are read when they are first asked for.
+//!
+//! Segments of records are read once when they are loaded. What stays in memory is an index: at most 256 places with the
+//! state of the node there (about 150 KB each for a node of 1,000 series), all events, and a few decoded stretches;
+//! never the samples of a day. A question is answered by decoding from the nearest place on.
 //!
 //! Monotonic clocks begin anew at each boot, so one time axis holds one boot. A recording of several boots opens at its
 //! last; [`RecordedHistory::choose_boot`] turns to another. Boots are in the order in which they were recorded.
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use model::timeline::{LONGEST_STAND_NS, Pace, StripBuilder};
+use model::timeline::Pace;
 use model::{
     BootId, Dictionary, Event, Frame, History, HistoryError, NodeState, SeriesId, SeriesKey, Stamp, Strip, Window,
 };
@@ -21,9 +24,12 @@ use crate::format;
 use crate::numbering::{Meanings, renumber};
 use crate::open::{Damage, OpenError, Recording};
 use crate::reader::{Buffered, Link, Place};
+use crate::sections::Entry;
 
+mod blocks;
 mod cache;
 mod index;
+mod strips;
 
 use cache::Cache;
 
@@ -48,6 +54,32 @@ struct Stretch {
     context: bool,
     /// The state of the node before it; `None`: to be made from an earlier stretch on.
     before: Option<Box<NodeState>>,
+    /// The context that tells the state before it.
+    starts_with: Option<Entry>,
+    /// It is a block; else it lies from `from` to `until`.
+    block: Option<Entry>,
+    /// Its Frames, where no block holds them.
+    memory: Option<Arc<Vec<Frame>>>,
+}
+
+impl Stretch {
+    /// One behind all others of a boot.
+    fn of(segment: usize, era: &Era, (first, last): (Stamp, Stamp)) -> Self {
+        Self {
+            segment,
+            from: Place { offset: 0, chain: 0 },
+            until: 0,
+            samples: 0,
+            first: first.axis_ns(),
+            last: last.axis_ns(),
+            reach: era.stretches.last().map(|last| last.reach.max(Some(last.last))).unwrap_or_default(),
+            context: false,
+            before: None,
+            starts_with: None,
+            block: None,
+            memory: None,
+        }
+    }
 }
 
 /// What was recorded during one boot.
@@ -61,6 +93,20 @@ struct Era {
     first: Option<Stamp>,
     last: Option<Stamp>,
     frames: u64,
+    /// With those of blocks.
+    all_events: OnceLock<Vec<Event>>,
+}
+
+impl Era {
+    fn has_sections(&self) -> bool {
+        self.stretches.iter().any(|stretch| stretch.block.is_some() || stretch.memory.is_some())
+    }
+
+    fn add(&mut self, stretch: Stretch, (first, last): (Stamp, Stamp)) {
+        self.first = self.first.filter(|before| before.axis_ns() <= first.axis_ns()).or(Some(first));
+        self.last = self.last.filter(|before| before.axis_ns() > last.axis_ns()).or(Some(last));
+        self.stretches.push(stretch);
+    }
 }
 
 /// One boot of a recording.
@@ -82,12 +128,13 @@ pub struct RecordedHistory {
     recording: Recording,
     eras: Vec<Era>,
     chosen: usize,
-    meanings: Vec<Meanings>,
+    meanings: Vec<Arc<Meanings>>,
     dictionary: Dictionary,
     damage: Vec<Damage>,
     gaps: u64,
     events_left_out: u64,
     cache: Cache,
+    kept: blocks::Kept,
 }
 
 impl RecordedHistory {
@@ -158,15 +205,18 @@ impl RecordedHistory {
         self.eras.get(self.chosen)
     }
 
-    /// The Frames of a stretch, decoded or from memory.
+    /// The Frames of a stretch that is no block, decoded or from memory.
     fn decode(&self, index: usize, stretch: &Stretch) -> Result<Arc<Vec<Frame>>, HistoryError> {
+        if let Some(frames) = &stretch.memory {
+            return Ok(Arc::clone(frames));
+        }
         self.cache.get((self.chosen, index), || self.read(stretch))
     }
 
     fn read(&self, stretch: &Stretch) -> Result<Vec<Frame>, HistoryError> {
         let segment = &self.recording.segments()[stretch.segment];
         let none = Meanings::default();
-        let meanings = self.meanings.get(stretch.segment).unwrap_or(&none);
+        let meanings = self.meanings.get(stretch.segment).map_or(&none, |meanings| &**meanings);
         let (mut buffered, mut place, mut frames) = (Buffered::default(), stretch.from, Vec::new());
         while place.offset < stretch.until {
             let damaged = |why| HistoryError::Damaged { offset: place.offset, why };
@@ -195,6 +245,9 @@ impl History for RecordedHistory {
     /// What every Frame up to this instant told, applied in the order of recording.
     fn state_at(&self, at: u64) -> Result<NodeState, HistoryError> {
         let Some(era) = self.era() else { return Ok(NodeState::default()) };
+        if era.has_sections() {
+            return Ok(self.in_force(at)?.state(&self.dictionary));
+        }
         // Frames of different probes may lie a little out of order: begin where nothing before lies later than `at`, and
         // read on while something may lie earlier.
         let stretches = era.stretches.iter().enumerate().rev().filter(|(_, stretch)| stretch.reach <= Some(at));
@@ -211,42 +264,11 @@ impl History for RecordedHistory {
     }
 
     fn strips(&self, series: &[SeriesKey], window: Window, buckets: usize) -> Result<Vec<Strip>, HistoryError> {
-        let pace = |id: SeriesId| self.era().and_then(|era| era.paces.get(&id)).copied().unwrap_or_default();
-        let builder = |key: &SeriesKey| {
-            let counter = key.metric.metric().filter(|metric| metric.is_counter());
-            let pace = self.dictionary.id(key).map(pace).unwrap_or_default();
-            StripBuilder::new(window, buckets, counter.map(|metric| metric.wrap()), pace)
-        };
-        let mut wanted: HashMap<SeriesId, StripBuilder> =
-            series.iter().filter_map(|key| Some((self.dictionary.id(key)?, builder(key)))).collect();
-        let mut taken: HashMap<SeriesId, u64> = HashMap::new();
-        let (from, to) = (window.from.saturating_sub(2 * LONGEST_STAND_NS), window.to.saturating_add(LONGEST_STAND_NS));
-        let stretches = self.era().map(|era| era.stretches.as_slice()).unwrap_or_default();
-        let touching = stretches.iter().enumerate().filter(|(_, stretch)| stretch.first <= to && stretch.last >= from);
-        for (index, stretch) in touching.filter(|_| buckets > 0 && !wanted.is_empty()).collect::<Vec<_>>() {
-            for frame in self.decode(index, stretch)?.iter() {
-                let at = frame.at.axis_ns();
-                for (id, reading) in &frame.samples {
-                    if let Some(strip) = wanted.get_mut(id) {
-                        strip.take(at, at, reading);
-                        taken.insert(*id, at);
-                    }
-                }
-            }
-        }
-        Ok(series
-            .iter()
-            .map(|key| {
-                let id = self.dictionary.id(key);
-                let later = id.is_some_and(|id| pace(id).last() > taken.get(&id).copied());
-                let strip = id.and_then(|id| wanted.get(&id).cloned()).unwrap_or_else(|| builder(key));
-                Strip { key: key.clone(), window, buckets: strip.finish(later) }
-            })
-            .collect())
+        self.strips_of(series, window, buckets)
     }
 
     fn events(&self, window: Window, most: usize) -> Result<Vec<Event>, HistoryError> {
-        let events = self.era().map(|era| era.events.as_slice()).unwrap_or_default();
+        let events = self.era().map(|era| self.events_of(era)).unwrap_or_default();
         let from = events.partition_point(|event| event.at.axis_ns() < window.from);
         let to = events.partition_point(|event| event.at.axis_ns() < window.to).max(from);
         Ok(events[from.max(to.saturating_sub(most))..to].to_vec())
@@ -254,7 +276,7 @@ impl History for RecordedHistory {
 }
 
 /// An event's instant on the axis of the Frame that carries it.
-fn placed(event: &Event, frame: &Frame) -> Event {
-    let aligned = event.at.align(frame.at);
-    Event { at: if aligned == Stamp::default() { frame.at } else { aligned }, ..event.clone() }
+fn placed(event: &Event, frame: Stamp) -> Event {
+    let aligned = event.at.align(frame);
+    Event { at: if aligned == Stamp::default() { frame } else { aligned }, ..event.clone() }
 }

@@ -167,36 +167,51 @@ pub(crate) fn seqs(entry: &Entry) -> String {
 
 /// The payload of a section, its checked part verified; and how long that part is.
 pub(crate) fn payload(segment: &Segment, file: &File, entry: &Entry) -> Result<(Vec<u8>, usize), String> {
-    let unreadable = |error: std::io::Error| format!("it cannot be read: {error}");
-    let length = usize::try_from(entry.length)
-        .ok()
-        .filter(|length| *length <= section::MOST_SECTION_BYTES)
-        .ok_or_else(|| format!("a section of {} bytes is announced, more than any has", entry.length))?;
-    let mut bytes = read_up_to(file, entry.offset, SECTION_BYTES + length).map_err(unreadable)?;
-    let payload = if bytes.len() > SECTION_BYTES { bytes.split_off(SECTION_BYTES) } else { Vec::new() };
-    let Some(head) = bytes.first_chunk::<SECTION_BYTES>() else {
-        return Err(format!("{} of a section's first {SECTION_BYTES} bytes are there", bytes.len()));
-    };
-    let head = section::section(segment.chain, entry.offset, head).map_err(|bad| bad.to_string())?;
+    let head = head_of(segment, file, entry)?;
+    let payload = bytes_of(file, entry, head.length)?;
+    verify(segment, entry, &head, payload.get(..head.checked).unwrap_or_default())?;
+    Ok((payload, head.checked))
+}
+
+/// The checked part of a section's payload.
+pub(crate) fn checked(segment: &Segment, file: &File, entry: &Entry) -> Result<Vec<u8>, String> {
+    let head = head_of(segment, file, entry)?;
+    let checked = bytes_of(file, entry, head.checked)?;
+    verify(segment, entry, &head, &checked)?;
+    Ok(checked)
+}
+
+/// The head of a section, if it is the one that the entry tells of.
+fn head_of(segment: &Segment, file: &File, entry: &Entry) -> Result<Section, String> {
+    let head = head_at(segment, file, entry.offset)?;
+    let head = head.ok_or_else(|| format!("a section's first {SECTION_BYTES} bytes are not there"))?;
     if head.flags & INCOMPATIBLE != 0 {
-        return Err(format!(
-            "a section (kind {}, flags {:#04x}) that only a newer gpudeck can read",
-            head.kind, head.flags
-        ));
+        let (kind, flags) = (head.kind, head.flags);
+        return Err(format!("a section (kind {kind}, flags {flags:#04x}) that only a newer gpudeck can read"));
     }
-    let told = (head.kind, head.length, head.seqs);
-    if told != (entry.kind, length, (entry.first_seq, entry.last_seq)) {
+    let length = u64::try_from(head.length).unwrap_or(u64::MAX);
+    if (head.kind, length, head.seqs) != (entry.kind, entry.length, (entry.first_seq, entry.last_seq)) {
         return Err("the directory tells of another section than the one that stands there".to_owned());
     }
-    if payload.len() < length {
-        return Err(format!("{} of a section's {length} bytes are there", payload.len()));
+    Ok(head)
+}
+
+/// The first bytes of a section's payload.
+fn bytes_of(file: &File, entry: &Entry, length: usize) -> Result<Vec<u8>, String> {
+    let bytes = read_up_to(file, entry.offset.saturating_add(HEAD), length);
+    let bytes = bytes.map_err(|error| format!("it cannot be read: {error}"))?;
+    if bytes.len() < length {
+        return Err(format!("{} of a section's {length} bytes are there", bytes.len()));
     }
-    let checked = payload.get(..head.checked).unwrap_or_default();
+    Ok(bytes)
+}
+
+fn verify(segment: &Segment, entry: &Entry, head: &Section, checked: &[u8]) -> Result<(), String> {
     let found = section::payload_checksum(segment.chain, entry.offset, checked);
     if found != head.checksum {
         return Err(format!("the section has checksum {found:08x}, {:08x} was written", head.checksum));
     }
-    Ok((payload, head.checked))
+    Ok(())
 }
 
 /// The layout as the directory has it. `Err`: there is none, or where it stands and why it is not believed.

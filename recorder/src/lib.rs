@@ -12,6 +12,7 @@ pub mod block;
 pub mod export;
 pub mod follow;
 pub mod format;
+mod growing;
 pub mod header;
 pub mod history;
 pub mod info;

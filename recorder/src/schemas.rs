@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use model::{Entity, MetricName, SeriesDef, SeriesId, SeriesKey};
 
 use crate::format::section::{DIRECTORY, SCHEMA};
-use crate::layout::{self, Layout};
+use crate::layout::{self, Layout, Piece};
 use crate::open::Damage;
 use crate::schema::Schema;
 use crate::sections::{self, SchemaSection};
@@ -15,6 +15,8 @@ use crate::segment::Segment;
 
 /// How many schemas are kept.
 const MOST_KEPT: usize = 8;
+/// For how many series that a lost section may have told of there is place, so that blocks that have them can be read.
+const SPARE: usize = 1 << 13;
 
 /// The series of one segment.
 #[derive(Debug, Default)]
@@ -69,15 +71,26 @@ pub(crate) fn read(
     }
     drop(kept);
     let mut parsed = Vec::new();
-    for (entry, payload) in sections.iter().zip(&payloads).filter(|(_, payload)| !payload.is_empty()) {
-        match sections::unpack::<SchemaSection>(payload) {
-            Ok(section) => parsed.push(section),
-            Err(error) => {
-                whole = false;
-                damage.push(lost(segment, entry, format!("its schema is damaged: {error}")));
+    let mut payloads_left = payloads.iter();
+    for piece in &layout.pieces {
+        match piece {
+            // It may have been one.
+            Piece::Damaged(_) => parsed.push(None),
+            Piece::Section(entry) if entry.kind == SCHEMA => {
+                let payload = payloads_left.next().filter(|payload| !payload.is_empty());
+                parsed.push(payload.and_then(|payload| match sections::unpack::<SchemaSection>(payload) {
+                    Ok(section) => Some(section),
+                    Err(error) => {
+                        whole = false;
+                        damage.push(lost(segment, entry, format!("its schema is damaged: {error}")));
+                        None
+                    }
+                }));
             }
+            Piece::Section(_) => {}
         }
     }
+    whole &= parsed.iter().all(Option::is_some);
     let schema = Arc::new(combine(parsed));
     kept = cache.0.lock().unwrap_or_else(PoisonError::into_inner);
     if whole {
@@ -96,11 +109,20 @@ fn lost(segment: &Segment, entry: &sections::Entry, why: String) -> Damage {
     layout::damage(segment, entry.offset, why, bytes)
 }
 
-/// The series by their places. Places that no section tells of any more are taken by series without a name.
-fn combine(sections: Vec<SchemaSection>) -> Schema {
+/// The series by their places. Those that no section tells of any more are taken by series without a name: without its
+/// place a series would push all behind it to wrong ones.
+fn combine(sections: Vec<Option<SchemaSection>>) -> Schema {
     let mut defs: Vec<Option<SeriesDef>> = Vec::new();
+    let lost = sections.iter().any(Option::is_none);
+    let mut known = true;
     for section in sections {
+        // Behind one that is lost only those have a place that say so.
+        let Some(section) = section.filter(|section| known || section.first.is_some()) else {
+            known = false;
+            continue;
+        };
         let first = section.first.map_or(defs.len(), |first| usize::try_from(first).unwrap_or(usize::MAX));
+        known |= section.first.is_some();
         for (index, def) in section.series.into_iter().enumerate() {
             let place = first.saturating_add(index);
             if place >= model::Dictionary::MOST {
@@ -114,11 +136,13 @@ fn combine(sections: Vec<SchemaSection>) -> Schema {
             }
         }
     }
+    if lost {
+        defs.resize((defs.len() + SPARE).min(model::Dictionary::MOST), None);
+    }
     let mut schema = Schema::default();
     let mut unused = u32::MAX;
     for def in defs {
         let named = def.is_some_and(|def| !is_lost(&def.key) && schema.add(def));
-        // Without its place a series would push all behind it to wrong ones.
         while !named && unused > 0 {
             let key = SeriesKey { entity: Entity::Node, metric: MetricName::raw("") };
             let taken = schema.add(SeriesDef { id: SeriesId(unused), key });

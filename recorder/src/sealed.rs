@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,7 +11,7 @@ use model::{Frame, SeriesDef};
 use serde::Deserialize;
 use serde::de::{SeqAccess, Visitor};
 
-use crate::block::Block;
+use crate::block::{Block, Source};
 use crate::format::section::{BLOCK, BURST, CONTEXT, DIRECTORY, SCHEMA, SECTION_BYTES};
 use crate::header::End;
 use crate::journals::{self, Journal, Told};
@@ -80,6 +82,12 @@ impl Sealed {
             journals: None,
             journal: None,
         })
+    }
+
+    /// Leaves out everything but what the journals hold beyond the blocks.
+    pub(crate) fn only_journals(&mut self) {
+        self.next = self.layout.pieces.len();
+        self.last_seq = self.layout.last_seq();
     }
 
     /// What comes next. Behind [`Step::Over`] nothing does.
@@ -256,6 +264,33 @@ pub(crate) fn frames(segment: &Segment, file: &File, entry: &Entry, series: &Ser
 pub(crate) fn block(segment: &Segment, file: &File, entry: &Entry, series: &Series) -> Result<Block, String> {
     let (payload, checked) = layout::payload(segment, file, entry)?;
     Block::open(payload, checked, &series.schema).map_err(|bad| bad.to_string())
+}
+
+/// A block of which only what is asked for is read.
+pub(crate) fn lazy(segment: &Segment, file: &Arc<File>, entry: &Entry, series: &Series) -> Result<Block, String> {
+    let checked = layout::checked(segment, file, entry)?;
+    let from = entry.offset.saturating_add(SECTION_BYTES as u64);
+    let part = Part { file: Arc::clone(file), from, length: entry.length };
+    Block::lazy(&checked, entry.length, Box::new(part), &series.schema).map_err(|bad| bad.to_string())
+}
+
+/// A payload in its file.
+struct Part {
+    file: Arc<File>,
+    from: u64,
+    length: u64,
+}
+
+impl Source for Part {
+    fn read(&self, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+        let end = offset.checked_add(u64::try_from(length).unwrap_or(u64::MAX));
+        if end.is_none_or(|end| end > self.length) {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, self.from.saturating_add(offset))?;
+        Ok(bytes)
+    }
 }
 
 /// The Frames of a context.

@@ -87,6 +87,56 @@ proptest! {
     }
 }
 
+/// The same in segments of sections: blocks of so many Frames, and the last ones in a journal.
+fn in_sections(frames: &[Frame], each: usize, blocks: usize, unsealed: usize) -> (RecordedHistory, tempfile::TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    common::sealed::write_recording(directory.path(), frames, each, blocks, unsealed);
+    (RecordedHistory::load(directory.path()).unwrap(), directory)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    #[test]
+    fn the_state_at_any_instant_is_that_of_a_replay_of_sections_and_journals(
+        seed in any::<u64>(), count in 1u64..300, each in 1usize..60, blocks in 1usize..5, unsealed in 0usize..80,
+        instants in prop::collection::vec(0u64..110, 1..8),
+    ) {
+        let frames = shuffled(frames(count, seed), seed);
+        let (history, _directory) = in_sections(&frames, each, blocks, unsealed);
+        for at in instants {
+            let at = at * S + seed % S;
+            prop_assert_eq!(told(&history.state_at(at).unwrap()), told(&replayed(&frames, at)), "at {}", at);
+        }
+        prop_assert_eq!(history.frames(), count);
+        let events = frames.iter().map(|frame| frame.events.len()).sum::<usize>();
+        prop_assert_eq!(history.events(Window { from: 0, to: u64::MAX }, 10_000).unwrap().len(), events);
+    }
+}
+
+#[test]
+fn strips_of_sections_are_those_of_records() {
+    let (mut dictionary, mut frames) = (Dictionary::default(), Vec::new());
+    for second in 0..900u64 {
+        let mut draft = Draft::new("host", stamp(second * S));
+        draft.boot = common::header().boot;
+        draft.read(&Entity::Node, catalogue::GPU_TEMP, 40 + second * 7 % 31);
+        draft.read(&Entity::Node, catalogue::GPU_ENERGY, second * 100);
+        frames.push(draft.seal(&mut dictionary));
+        frames.last_mut().unwrap().seq = second + 1;
+    }
+    let (records, _one) = recorded(&frames, 500);
+    let (sections, _two) = in_sections(&frames, 60, 5, 30);
+    let keys = [catalogue::GPU_TEMP, catalogue::GPU_ENERGY].map(|metric| SeriesKey::new(Entity::Node, metric));
+    for (from, to, buckets) in [(0, 900, 3), (0, 900, 90), (100, 200, 100), (250, 700, 4), (880, 1200, 20)] {
+        let window = Window { from: from * S, to: to * S };
+        let (one, two) = (records.strips(&keys, window, buckets), sections.strips(&keys, window, buckets));
+        for (one, two) in one.unwrap().iter().zip(two.unwrap()) {
+            assert_eq!(one.buckets, two.buckets, "{from} to {to} in {buckets}");
+        }
+    }
+}
+
 #[test]
 fn a_series_that_is_read_once_a_minute_shows_between_its_readings() {
     let (mut dictionary, mut frames) = (Dictionary::default(), Vec::new());

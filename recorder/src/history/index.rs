@@ -1,7 +1,10 @@
 //! Reading a recording once, from end to end, into the index of [`RecordedHistory`].
 
+use std::sync::Arc;
+
 use model::{Dictionary, Frame, NodeState, event};
 
+use super::blocks;
 use super::cache::Cache;
 use super::{Era, MOST_EVENTS, RecordedHistory, Stretch, placed};
 use crate::open::Recording;
@@ -24,9 +27,9 @@ pub(super) fn read(recording: Recording, stretch_samples: usize) -> RecordedHist
         }
     }
     let dictionary = frames.dictionary().clone();
-    let meanings = frames.meanings();
+    let meanings = frames.meanings().into_iter().map(Arc::new).collect();
     index.finish();
-    RecordedHistory {
+    let mut history = RecordedHistory {
         chosen: index.eras.len().saturating_sub(1),
         eras: index.eras,
         meanings,
@@ -35,8 +38,11 @@ pub(super) fn read(recording: Recording, stretch_samples: usize) -> RecordedHist
         gaps: index.gaps,
         events_left_out: index.events_left_out,
         cache: Cache::default(),
+        kept: blocks::Kept::default(),
         recording,
-    }
+    };
+    blocks::add(&mut history);
+    history
 }
 
 #[derive(Default)]
@@ -74,7 +80,21 @@ impl Index {
             }
             let reach = era.stretches.last().map(|last| last.reach.max(Some(last.last))).unwrap_or_default();
             let (samples, first, last) = (0, at, at);
-            era.stretches.push(Stretch { segment, from, until, samples, first, last, reach, context, before });
+            let (starts_with, block, memory) = (None, None, None);
+            era.stretches.push(Stretch {
+                segment,
+                from,
+                until,
+                samples,
+                first,
+                last,
+                reach,
+                context,
+                before,
+                starts_with,
+                block,
+                memory,
+            });
         }
         self.unstated += 1 + frame.samples.len();
         if let Some(stretch) = era.stretches.last_mut() {
@@ -88,7 +108,7 @@ impl Index {
             era.paces.entry(*id).or_default().saw(at);
         }
         self.gaps += u64::try_from(frame.events.iter().filter(|event| event.kind == event::GAP).count()).unwrap_or(0);
-        era.events.extend(frame.events.iter().map(|event| placed(event, frame)));
+        era.events.extend(frame.events.iter().map(|event| placed(event, frame.at)));
         if era.events.len() > MOST_EVENTS {
             let surplus = era.events.len() - MOST_EVENTS / 2;
             era.events.drain(..surplus);

@@ -23,6 +23,10 @@ pub struct Sealer {
     source: Dictionary,
     /// Translated before, by sequence number.
     known: HashMap<u64, Frame>,
+    /// How many series stand in schema sections.
+    told: usize,
+    /// How many series there were when each journal began.
+    begun: HashMap<u32, usize>,
 }
 
 impl Sealer {
@@ -30,7 +34,7 @@ impl Sealer {
         let id = [seed; 16];
         let (bytes, chain) = seal_header_of(format::MAGIC, format::SECTIONS_MAJOR, id, &header.to_bytes().unwrap());
         let (directory, schema, ids) = (Directory::default(), Schema::default(), HashMap::new());
-        Self { bytes, chain, id, directory, schema, ids, source: Dictionary::default(), known: HashMap::new() }
+        Self { bytes, chain, id, directory, schema, ids, source: Dictionary::default(), known: HashMap::new(), told: 0, begun: HashMap::new() }
     }
 
     /// Another segment that knows the series of this one by the same ids.
@@ -52,32 +56,32 @@ impl Sealer {
         self.directory.sections.push(entry);
     }
 
-    /// The Frame in the segment's ids; series that are new to it go into a schema section.
-    pub fn translate(&mut self, frame: &Frame) -> (Frame, Vec<SeriesDef>) {
+    /// The Frame in the segment's ids.
+    pub fn translate(&mut self, frame: &Frame) -> Frame {
         if let Some(known) = self.known.get(&frame.seq).filter(|_| frame.seq > 0) {
-            return (known.clone(), Vec::new());
+            return known.clone();
         }
         self.source.follow(frame);
-        let mut new = Vec::new();
         let mut samples = Vec::new();
         for (id, reading) in &frame.samples {
             let key = self.source.key(*id).unwrap().clone();
             let next = SeriesId(u32::try_from(self.ids.len()).unwrap());
             let id = *self.ids.entry(key.clone()).or_insert(next);
-            let def = SeriesDef { id, key };
-            if self.schema.add(def.clone()) {
-                new.push(def);
-            }
+            self.schema.add(SeriesDef { id, key });
             samples.push((id, reading.clone()));
         }
         let own = Frame { declares: Vec::new(), samples, ..frame.clone() };
         self.known.insert(frame.seq, own.clone());
-        (own, new)
+        own
     }
 
-    fn declare(&mut self, new: Vec<SeriesDef>) {
+    /// A schema section of the series that no section before it has.
+    fn declare(&mut self) {
+        let new = self.schema.defs()[self.told..].to_vec();
         if !new.is_empty() {
-            let payload = pack(&SchemaSection::new(new)).unwrap();
+            let first = u32::try_from(self.told).ok();
+            self.told += new.len();
+            let payload = pack(&SchemaSection { first, ..SchemaSection::new(new) }).unwrap();
             let entry = Entry { kind: section::SCHEMA, ..Entry::default() };
             self.section(entry, &payload, payload.len());
         }
@@ -88,10 +92,9 @@ impl Sealer {
     }
 
     pub fn columns(&mut self, kind: u8, frames: &[Frame]) {
-        let (mut builder, mut new, mut entry) = (Builder::default(), Vec::new(), Entry { kind, ..Entry::default() });
+        let (mut builder, mut entry) = (Builder::default(), Entry { kind, ..Entry::default() });
         for frame in frames {
-            let (frame, more) = self.translate(frame);
-            new.extend(more);
+            let frame = self.translate(frame);
             builder.push(&frame);
             entry.count(&frame);
             if kind == section::BLOCK {
@@ -108,7 +111,7 @@ impl Sealer {
                 }
             }
         }
-        self.declare(new);
+        self.declare();
         let sealed = builder.seal(&self.schema);
         self.section(entry, &sealed.bytes, sealed.checked);
     }
@@ -130,16 +133,13 @@ impl Sealer {
         let mut own = Draft::new("recorder", state.at);
         own.entities = state.inventory.iter().cloned().collect();
         let mut context = Vec::new();
-        let mut all = Vec::new();
         let mut dictionary = self.source.clone();
         for draft in std::iter::once(own).chain(by_read.into_values()) {
             let mut frame = Draft { boot: boot.clone(), ..draft }.seal(&mut dictionary);
             frame.declares.clear();
-            let (frame, new) = self.translate(&frame);
-            context.push(frame);
-            all.extend(new);
+            context.push(self.translate(&frame));
         }
-        self.declare(all);
+        self.declare();
         let payload = pack(&context).unwrap();
         self.section(Entry { kind: section::CONTEXT, ..Entry::default() }, &payload, payload.len());
     }
@@ -164,12 +164,16 @@ impl Sealer {
             chain = next;
         };
         let mut context = Draft::new("recorder", Stamp::default()).seal(&mut Dictionary::default());
-        context.declares = self.schema.defs().to_vec();
+        let told = *self.begun.entry(number).or_insert(self.schema.len());
+        context.declares = self.schema.defs()[..told].to_vec();
+        let mut declared: HashSet<SeriesId> = context.declares.iter().map(|def| def.id).collect();
         put(format::CONTEXT, &context.to_wire().unwrap());
         let mut stream = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
         for frame in frames {
-            let (mut frame, new) = self.translate(frame);
-            frame.declares = new;
+            let mut frame = self.translate(frame);
+            let new = frame.samples.iter().map(|(id, _)| *id).filter(|id| declared.insert(*id));
+            let def = |id| self.schema.defs()[self.schema.place(id).unwrap() as usize].clone();
+            frame.declares = new.map(def).collect();
             let wire = frame.to_wire().unwrap();
             if packed {
                 use std::io::Write;
@@ -217,20 +221,34 @@ pub fn sealed(frames: &[Frame], each: usize) -> Vec<u8> {
 
 /// A directory of closed segments, each of so many blocks of so many Frames.
 pub fn write_segments(directory: &Path, frames: &[Frame], each: usize, blocks: usize) {
+    write_recording(directory, frames, each, blocks, 0);
+}
+
+/// The same, with the last Frames in a journal of the last segment only.
+pub fn write_recording(directory: &Path, frames: &[Frame], each: usize, blocks: usize, unsealed: usize) {
     let boot = super::header().boot;
     let mut before: Option<Sealer> = None;
-    for (number, part) in frames.chunks(each * blocks).enumerate() {
+    let blocked = frames.len().saturating_sub(unsealed);
+    let begins = (0..frames.len()).step_by(each * blocks);
+    for (number, begin) in begins.enumerate() {
         let header = Header { ordinal: number as u64 + 1, ..super::header() };
         let seed = u8::try_from(number % 250).unwrap() + 1;
         let mut sealer = before.map_or_else(|| Sealer::new(&header, seed), |before| before.next(&header, seed));
         if number > 0 {
-            sealer.context(&frames[..number * each * blocks], &boot);
+            sealer.context(&frames[..begin], &boot);
         }
-        for block in part.chunks(each) {
+        let end = (begin + each * blocks).min(frames.len());
+        let until = end.min(blocked.max(begin));
+        for block in frames[begin..until].chunks(each) {
             sealer.block(block);
         }
-        sealer.close();
-        fs::write(directory.join(format!("seg-{number:04}.gdk")), &sealer.bytes).unwrap();
+        let path = directory.join(format!("seg-{number:04}.gdk"));
+        if until < end {
+            fs::write(journal_path(&path, 0), sealer.journal(0, &frames[until..end], true, false)).unwrap();
+        } else {
+            sealer.close();
+        }
+        fs::write(path, &sealer.bytes).unwrap();
         before = Some(sealer);
     }
 }
