@@ -36,10 +36,7 @@ pub struct Exported {
 }
 
 /// Hands every Frame on in the order of recording; what could not be read.
-fn walk(
-    recording: &Recording,
-    mut take: impl FnMut(&Frame, &Dictionary) -> io::Result<()>,
-) -> io::Result<Vec<Damage>> {
+fn walk(recording: &Recording, mut take: impl FnMut(&Frame, &Dictionary) -> io::Result<()>) -> io::Result<Vec<Damage>> {
     let mut damage = recording.unopened().to_vec();
     let mut frames = recording.frames();
     while let Some(next) = frames.next() {

@@ -64,6 +64,13 @@ pub fn mcap(recording: &Recording, out: impl Write, encoding: Encoding) -> io::R
     Ok(exported)
 }
 
+/// What a Frame tells of one entity, by metric.
+#[derive(Default)]
+struct Told {
+    values: Map<String, Json>,
+    qualities: Map<String, Json>,
+}
+
 struct File<W: Write> {
     writer: Writer<NoSeek<W>>,
     encoding: Encoding,
@@ -78,11 +85,11 @@ impl<W: Write> File<W> {
 
     /// A message for each entity that the Frame tells of; how many samples they hold.
     fn samples(&mut self, frame: &Frame, dictionary: &Dictionary) -> io::Result<u64> {
-        let mut messages: BTreeMap<&Entity, (Map<String, Json>, Map<String, Json>)> = BTreeMap::new();
+        let mut messages: BTreeMap<&Entity, Told> = BTreeMap::new();
         let mut samples = 0;
         for (id, reading) in &frame.samples {
             let Some(key) = dictionary.key(*id) else { continue };
-            let (values, qualities) = messages.entry(&key.entity).or_default();
+            let Told { values, qualities } = messages.entry(&key.entity).or_default();
             let (name, told) = (field(key.metric.as_str()), told(reading));
             let value = told.value.map_or(Json::Null, value);
             if value.is_null() && told.value.is_some() {
@@ -102,7 +109,7 @@ impl<W: Write> File<W> {
             values.insert(name, value);
             samples += 1;
         }
-        for (entity, (values, qualities)) in messages {
+        for (entity, Told { values, qualities }) in messages {
             let channel = self.channel_of(entity)?;
             let mut message = start(frame);
             message.insert("entity".to_owned(), json!(entity));

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -231,7 +231,7 @@ fn refused(error: ::parquet::errors::ParquetError) -> io::Error {
             Ok(error) => *error,
             Err(source) => io::Error::other(source),
         },
-        other => io::Error::new(ErrorKind::Other, other),
+        other => io::Error::other(other),
     }
 }
 
