@@ -13,8 +13,8 @@ use std::sync::OnceLock;
 
 use model::entity::GpuKey;
 use model::{
-    BootId, Dictionary, Entity, EntityInfo, Event, Field, Frame, KernelRecord, MetricName, ProbeFault, Reading, SeriesDef,
-    SeriesKey, Untrusted, Value,
+    BootId, Dictionary, Entity, EntityInfo, Event, Field, Frame, KernelRecord, MetricName, ProbeFault, Reading,
+    SeriesDef, SeriesKey, Untrusted, Value,
 };
 use regex::Regex;
 
@@ -32,6 +32,9 @@ use policy::Treatment;
 
 use crate::header::{Facts, Header};
 
+/// No line and no message is longer; what is, is left out unread, so that hostile text costs no time.
+const MOST_SCANNED: usize = 16 << 10;
+
 /// How a piece is to be redacted.
 pub struct Redaction<'a> {
     /// What pseudonyms are made with.
@@ -45,7 +48,10 @@ pub struct Redaction<'a> {
 
 impl fmt::Debug for Redaction<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Redaction").field("key", &self.key).field("keep_lines", &self.keep_lines).finish_non_exhaustive()
+        f.debug_struct("Redaction")
+            .field("key", &self.key)
+            .field("keep_lines", &self.keep_lines)
+            .finish_non_exhaustive()
     }
 }
 
@@ -148,7 +154,9 @@ impl<'a> Redactor<'a> {
             Treatment::Name(Kind::Interface) if is_usual_interface(text) => {}
             Treatment::Name(Kind::Mount) if policy::is_system_mount(text) => {}
             Treatment::Name(Kind::Command) => {
-                self.names.learn(&self.redaction.key, Kind::Command, text);
+                if !self.names.learn(&self.redaction.key, Kind::Command, text) || text.len() > MOST_SCANNED {
+                    return;
+                }
                 // The paths and addresses of a command line, each by its own kind.
                 for (start, end, kind) in scrub::find(text.as_bytes()) {
                     if let Some(part) = text.get(start..end).filter(|part| *part != text) {
@@ -156,7 +164,9 @@ impl<'a> Redactor<'a> {
                     }
                 }
             }
-            Treatment::Name(kind) => self.names.learn(&self.redaction.key, kind, text),
+            Treatment::Name(kind) => {
+                self.names.learn(&self.redaction.key, kind, text);
+            }
         }
     }
 
@@ -245,7 +255,9 @@ impl<'a> Redactor<'a> {
             GpuKey::Pci(pci) => GpuKey::Pci(*pci),
         };
         match entity {
-            Entity::Node | Entity::Numa(_) | Entity::Pci(_) | Entity::NvSwitch(_) | Entity::Process(..) => entity.clone(),
+            Entity::Node | Entity::Numa(_) | Entity::Pci(_) | Entity::NvSwitch(_) | Entity::Process(..) => {
+                entity.clone()
+            }
             Entity::Gpu(key) => Entity::Gpu(gpu(key)),
             Entity::NvLink(key, link) => Entity::NvLink(gpu(key), *link),
             Entity::Mig(uuid) => Entity::Mig(self.device_id(uuid)),
@@ -265,7 +277,8 @@ impl<'a> Redactor<'a> {
         let shape = SHAPE.get_or_init(|| {
             Regex::new(r"^((?:MIG-)?(?:GPU-)?)(.*?)((?:/\d{1,4}){0,2})$").expect("the expression is tested")
         });
-        let part = |captures: &regex::Captures<'_>, group| captures.get(group).map_or("", |part| part.as_str()).to_owned();
+        let part =
+            |captures: &regex::Captures<'_>, group| captures.get(group).map_or("", |part| part.as_str()).to_owned();
         match shape.captures(id) {
             Some(parts) if !part(&parts, 2).is_empty() => {
                 format!("{}{}{}", part(&parts, 1), self.redaction.key.uuid(&part(&parts, 2)), part(&parts, 3))
@@ -281,7 +294,8 @@ impl<'a> Redactor<'a> {
     }
 
     fn probe(&self, name: &str) -> String {
-        let ours = name.len() <= 24 && name.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'0'..=b'9'));
+        let ours = name.len() <= 24
+            && name.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'_' | b'0'..=b'9'));
         if ours { name.to_owned() } else { self.pseudonym(Kind::Label, name) }
     }
 
@@ -308,7 +322,8 @@ impl<'a> Redactor<'a> {
             true => event.kind.clone(),
             false => Cow::Owned(self.pseudonym(Kind::Text, &event.kind)),
         };
-        let redacted = Event { kind, entity: event.entity.as_ref().map(|entity| self.entity(entity)), fields, ..event.clone() };
+        let redacted =
+            Event { kind, entity: event.entity.as_ref().map(|entity| self.entity(entity)), fields, ..event.clone() };
         match &event.record {
             Some(record) => Event { record: Some(self.record(event, record)), ..redacted },
             None => redacted,
@@ -347,8 +362,10 @@ impl<'a> Redactor<'a> {
     fn device(&self, name: &str, told: &str) -> String {
         let usual = match name {
             "SUBSYSTEM" => policy_word(told),
-            "DEVICE" => told.strip_prefix("+pci:").is_some_and(|pci| pci.parse::<model::PciAddress>().is_ok())
-                || (told.len() < 16 && told.bytes().skip(1).all(|byte| byte.is_ascii_digit() || byte == b':')),
+            "DEVICE" => {
+                told.strip_prefix("+pci:").is_some_and(|pci| pci.parse::<model::PciAddress>().is_ok())
+                    || (told.len() < 16 && told.bytes().skip(1).all(|byte| byte.is_ascii_digit() || byte == b':'))
+            }
             _ => false,
         };
         if usual { told.to_owned() } else { self.pseudonym(Kind::Text, told) }
@@ -398,6 +415,9 @@ impl<'a> Redactor<'a> {
 
     /// The text with every name replaced, in one pass, so that no pseudonym is taken for a name again.
     fn scrubbed_bytes(&self, text: &[u8], also: &[(Kind, String)]) -> Vec<u8> {
+        if text.len() > MOST_SCANNED {
+            return self.leave_out(text.len()).into_bytes();
+        }
         let mut places: Vec<(usize, usize, Cow<'_, str>)> =
             self.names.find(text).map(|(start, end, pseudonym)| (start, end, Cow::Borrowed(pseudonym))).collect();
         for (start, end, kind) in scrub::find(text) {
@@ -442,7 +462,8 @@ impl<'a> Redactor<'a> {
 fn occurrences<'t>(text: &'t [u8], name: &'t [u8]) -> impl Iterator<Item = usize> + 't {
     let word = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
     text.windows(name.len()).enumerate().filter_map(move |(start, found)| {
-        let alone = !word(start.checked_sub(1).and_then(|before| text.get(before))) && !word(text.get(start + name.len()));
+        let alone =
+            !word(start.checked_sub(1).and_then(|before| text.get(before))) && !word(text.get(start + name.len()));
         (found == name && alone).then_some(start)
     })
 }

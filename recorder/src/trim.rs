@@ -223,7 +223,8 @@ fn copy(
                 trimmed.first = frame.at;
                 for frame in context.take() {
                     let key_of = |id| frame.declares.iter().find(|def| def.id == id).map(|def| &def.key);
-                    let frame = redactor.map_or_else(|| frame.clone(), |redactor| redactor.frame(frame.clone(), key_of));
+                    let frame =
+                        redactor.map_or_else(|| frame.clone(), |redactor| redactor.frame(frame.clone(), key_of));
                     trimmed.context += u64::from(append(writer, &frame));
                 }
             }

@@ -31,11 +31,11 @@ struct Finder {
 }
 
 impl Names {
-    /// Takes in a name as a probe has it, and the other forms in which lines mention it.
-    pub(crate) fn learn(&mut self, key: &Key, kind: Kind, name: &str) {
+    /// Takes in a name as a probe has it, and the other forms in which lines mention it. Whether it is the first time.
+    pub(crate) fn learn(&mut self, key: &Key, kind: Kind, name: &str) -> bool {
         let name = name.trim();
         if name.is_empty() || name.len() > LONGEST || self.by_name.contains_key(&name.to_lowercase()) {
-            return;
+            return false;
         }
         let pseudonym = self.pseudonym(key, kind, name);
         match kind {
@@ -69,6 +69,7 @@ impl Names {
             _ => {}
         }
         self.put(name, &pseudonym);
+        true
     }
 
     /// Takes in a name whose pseudonym is already made.
@@ -191,7 +192,9 @@ mod tests {
 
     fn names(known: &[(Kind, &str)]) -> (Key, Names) {
         let (key, mut names) = (Key::new(&[1; 32]), Names::default());
-        known.iter().for_each(|(kind, name)| names.learn(&key, *kind, name));
+        for (kind, name) in known {
+            assert!(names.learn(&key, *kind, name));
+        }
         names.complete();
         (key, names)
     }

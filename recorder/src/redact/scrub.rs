@@ -56,9 +56,8 @@ const FORMS: &[Form] = &[
 /// Where something private stands in a text by its form, and what it is.
 pub(super) fn find(text: &[u8]) -> Vec<(usize, usize, Kind)> {
     static EXPRESSIONS: OnceLock<Vec<Regex>> = OnceLock::new();
-    let expressions = EXPRESSIONS.get_or_init(|| {
-        FORMS.iter().map(|form| Regex::new(form.expression).expect("the forms are tested")).collect()
-    });
+    let expressions = EXPRESSIONS
+        .get_or_init(|| FORMS.iter().map(|form| Regex::new(form.expression).expect("the forms are tested")).collect());
     let mut found = Vec::new();
     for (form, expression) in FORMS.iter().zip(expressions) {
         for captures in expression.captures_iter(text) {
