@@ -10,12 +10,12 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use ::recorder::{Header, Sync};
+use ::recorder::Header;
 use probes::Node;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until, timeout};
 
-use crate::cli::{NodeArgs, RecordArgs, SyncPolicy};
+use crate::cli::{NodeArgs, RecordArgs};
 use crate::exit::{Code, Failure};
 use crate::record::bundle::Case;
 use crate::record::listen::Listener;
@@ -32,13 +32,16 @@ mod out;
 mod vital;
 mod watch;
 
+/// How long the last words of the probes are waited for: the recording is sealed within two seconds of SIGTERM.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Records until the time is over, or SIGINT or SIGTERM. A directory's SIGHUP begins another segment, a file's ends it.
 pub(crate) fn run(args: &NodeArgs, record: &RecordArgs) -> Result<ExitCode, Failure> {
     output::log();
     let here = node::named(args)?;
     let rulebook = rulebook::load(record.rules.as_deref())?;
     let mut manager = Manager::from_environment();
-    let mut out = Out::create(&record.out, &header(args, &here), sync(record.sync))?;
+    let mut out = Out::create(record, &header(args, &here))?;
     let directory = out.is_directory().then(|| record.out.clone());
     let bundles = directory.clone();
     let mut watch = Watch::start(rulebook, record.trigger_severity, engine::clock::now(), move |case| {
@@ -170,10 +173,14 @@ async fn write(
     }
     // What was under way when the end came belongs to the recording.
     session.stop();
-    while let Some(admitted) = session.next().await {
-        out.append(&admitted.raw);
-        watch.take(&admitted.decoded);
-    }
+    let rest = async {
+        while let Some(admitted) = session.next().await {
+            out.append(&admitted.raw);
+            watch.take(&admitted.decoded);
+        }
+    };
+    // Whoever cannot say the last of it within this time must not keep the recording from being sealed.
+    let _cut_short = timeout(LAST_WORDS, rest).await;
     Ok(())
 }
 
@@ -226,13 +233,5 @@ fn header(args: &NodeArgs, here: &Node) -> Header {
     match node::driver_version(here) {
         Some(version) => header.driver(past::DRIVER_VERSION, version),
         None => header,
-    }
-}
-
-fn sync(policy: SyncPolicy) -> Sync {
-    match policy {
-        SyncPolicy::Tick => Sync::Tick,
-        SyncPolicy::FiveSeconds => Sync::Every(Duration::from_secs(5)),
-        SyncPolicy::Off => Sync::Off,
     }
 }

@@ -37,7 +37,7 @@ fn the_manager_is_told_of_start_life_and_end_and_a_stuck_probe_does_not_starve_t
     let deck = deck.env("NOTIFY_SOCKET", &address.display().to_string()).env("WATCHDOG_USEC", "2000000");
     let run = deck.start();
     let mut told = Vec::new();
-    let mut has = |line: &str, told: &mut Vec<String>| {
+    let has = |line: &str, told: &mut Vec<String>| {
         wait_until(SOON, || {
             heard(&manager, told);
             told.iter().any(|told| told.starts_with(line))

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use model::Stamp;
 use serde::Serialize;
 
 use crate::format::{MAJOR, SECTIONS_MAJOR};
@@ -174,6 +175,17 @@ impl Recording {
             })
             .collect();
         Ok(Self { path: path.to_owned(), segments, unopened })
+    }
+
+    /// Without the segments in front of the one in which an instant lies, by the wall clocks at which they were begun; what
+    /// was in force at the start of that one is in it. Where a wall clock is not known, all of it.
+    pub fn since(mut self, at: Stamp) -> Self {
+        let is_before = |segment: &&Segment| {
+            matches!((segment.header.created.real_ns, at.real_ns), (Some(begun), Some(at)) if begun <= at)
+        };
+        let before = self.segments.iter().take_while(is_before).count();
+        drop(self.segments.drain(..before.saturating_sub(1)));
+        self
     }
 
     /// Where it was opened.

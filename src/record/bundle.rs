@@ -63,7 +63,8 @@ pub(crate) fn write(recording: &Path, case: &Case) -> Result<PathBuf, String> {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error.to_string()),
         _ => {}
     }
-    let recording = Recording::open(recording).map_err(|error| error.to_string())?;
+    // What lies long before is not read: a month of recording takes a while.
+    let recording = Recording::open(recording).map_err(|error| error.to_string())?.since(case.from);
     let to = later(case.last, case.after_ns);
     let mut told = String::new();
     for number in 1..100 {
@@ -172,6 +173,37 @@ mod tests {
         assert_eq!(word("\u{202e}"), "unnamed");
         assert!(word(&"a".repeat(1_000)).len() <= 40);
         assert_eq!(minute(Stamp { mono_ns: None, real_ns: Some(1_795_400_040_000_000_000) }), "2026-11-23T0214");
+    }
+
+    #[test]
+    fn a_bundle_is_cut_from_the_segments_in_which_it_lies() {
+        use ::recorder::{Header, Segments, Sync};
+        let directory = tempfile::tempdir().expect("a directory");
+        let at = |second: u64| Stamp::new(second * NS_PER_S, i64::try_from(second * NS_PER_S).expect("small"));
+        let header = Header { created: at(1_000), ..Header::default() };
+        let mut segments = Segments::create(directory.path(), &header, Sync::Off).expect("writable");
+        let mut dictionary = model::Dictionary::default();
+        for second in [1_000, 2_000, 3_000] {
+            if second > 1_000 {
+                segments.rotate(at(second));
+            }
+            let frame = model::Draft::new("host", at(second)).seal(&mut dictionary);
+            segments.append(&frame);
+        }
+        segments.finish().expect("the disk takes it");
+        let left = |second| Recording::open(directory.path()).expect("it opens").since(at(second)).segments().len();
+        assert_eq!([left(500), left(1_500), left(2_500), left(9_000)], [3, 3, 2, 1]);
+        let case = Case {
+            name: "incident-x".to_owned(),
+            why: String::new(),
+            from: at(2_500),
+            last: at(2_990),
+            after_ns: 60 * NS_PER_S,
+        };
+        let path = write(directory.path(), &case).expect("a bundle");
+        let bundle = Recording::open(&path).expect("it opens");
+        let told = bundle.frames().map_while(Result::ok).filter(|frame| frame.probe == "host" && frame.at == at(3_000));
+        assert_eq!(told.count(), 1);
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Where a recording goes: one file, or a directory of segments.
 
-use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ::recorder::{CreateError, Header, Health, Segments, Sync, Unfinished, Writer};
 use model::{Frame, Stamp};
 
+use crate::cli::{RecordArgs, SyncPolicy};
 use crate::exit::{Code, Failure};
 
 /// Where the recording goes.
@@ -19,7 +20,8 @@ pub(crate) enum Out {
 
 impl Out {
     /// A name that ends in `.gdk` is one file; anything else a directory of segments.
-    pub(crate) fn create(path: &Path, header: &Header, sync: Sync) -> Result<Self, Failure> {
+    pub(crate) fn create(args: &RecordArgs, header: &Header) -> Result<Self, Failure> {
+        let (path, sync) = (args.out.as_path(), sync(args.sync));
         let file = path.extension().is_some_and(|extension| extension == ::recorder::open::EXTENSION) && !path.is_dir();
         let created = if file {
             Writer::create(path, header, sync).map(|writer| Self::File(Box::new(writer)))
@@ -77,5 +79,13 @@ impl Out {
             Self::File(writer) => writer.finish(),
             Self::Directory(segments) => segments.finish(),
         }
+    }
+}
+
+fn sync(policy: SyncPolicy) -> Sync {
+    match policy {
+        SyncPolicy::Tick => Sync::Tick,
+        SyncPolicy::FiveSeconds => Sync::Every(Duration::from_secs(5)),
+        SyncPolicy::Off => Sync::Off,
     }
 }
