@@ -41,7 +41,7 @@ const FRAMES_FULL: usize = 1 << 18;
 const SAMPLES_FULL: u64 = 1 << 22;
 const BYTES_FULL: usize = 8 << 20;
 /// The most numbers in one chunk: one series costs the decoding of one chunk.
-const CHUNK_VALUES: usize = 1 << 15;
+const CHUNK_VALUES: usize = 1 << 14;
 
 /// Why the bytes of a block cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -156,16 +156,17 @@ impl Decoder {
         Ok(Self { zstd, tokens: Vec::new() })
     }
 
-    /// The numbers, exactly `count` of them, behind those in `values`. The caller has bounded `count`.
+    /// The numbers, of which there are exactly `count`, behind those in `values`; it may stop once it has `enough`. The
+    /// caller has bounded `count`.
     pub(super) fn decode(
         &mut self,
         encoding: u8,
         stream: Vec<u8>,
-        count: usize,
+        (count, enough): (usize, usize),
         values: &mut Vec<i64>,
     ) -> Result<(), BadBlock> {
         match encoding {
-            TOKENS => self.untoken(stream, count, values),
+            TOKENS => self.untoken(stream, (count, enough), values),
             PLANES => self.unplane(&stream, count, values),
             other => Err(BadBlock(format!("numbers in an encoding that is not known: {other}"))),
         }
@@ -187,7 +188,12 @@ impl Decoder {
         }
     }
 
-    fn untoken(&mut self, mut stream: Vec<u8>, count: usize, values: &mut Vec<i64>) -> Result<(), BadBlock> {
+    fn untoken(
+        &mut self,
+        mut stream: Vec<u8>,
+        (count, enough): (usize, usize),
+        values: &mut Vec<i64>,
+    ) -> Result<(), BadBlock> {
         let (packed, bits_at) = piece(&stream, 0).ok_or_else(|| BadBlock("a stream that ends early".into()))?;
         self.unpack(packed, count)?;
         let needed: u64 = self.tokens.iter().map(|token| u64::from(WIDTHS[usize::from(*token)])).sum();
@@ -197,8 +203,9 @@ impl Decoder {
         stream.extend([0; PADDING]);
         let bits = stream.get(bits_at..).unwrap_or_default();
         let mut at = 0;
-        values.reserve_exact(count);
-        values.extend(self.tokens.iter().map(|token| {
+        let enough = enough.min(count);
+        values.reserve_exact(enough);
+        values.extend(self.tokens.iter().take(enough).map(|token| {
             let width = WIDTHS[usize::from(*token)];
             let value = BASES[usize::from(*token)] | (window(bits, at, width) & ((1 << width) - 1));
             at += usize::from(width);
@@ -258,10 +265,10 @@ mod tests {
         let (mut coder, mut decoder) = (Coder::new(), Decoder::new().unwrap());
         let tokens = coder.tokens(values);
         let mut found = vec![7];
-        decoder.decode(TOKENS, tokens, values.len(), &mut found).unwrap();
+        decoder.decode(TOKENS, tokens, (values.len(), values.len()), &mut found).unwrap();
         assert_eq!(found.split_off(1), values);
         let planes = coder.planes(values, usize::MAX).unwrap();
-        decoder.decode(PLANES, planes, values.len(), &mut found).unwrap();
+        decoder.decode(PLANES, planes, (values.len(), values.len()), &mut found).unwrap();
         assert_eq!(found.split_off(1), values);
     }
 
@@ -284,7 +291,7 @@ mod tests {
         #[test]
         fn no_bytes_are_too_bad(encoding in 0..4u8, bytes: Vec<u8>, count in 0..900usize) {
             let mut found = Vec::new();
-            if Decoder::new().unwrap().decode(encoding, bytes, count, &mut found).is_ok() {
+            if Decoder::new().unwrap().decode(encoding, bytes, (count, count), &mut found).is_ok() {
                 prop_assert_eq!(found.len(), count);
             }
         }

@@ -202,7 +202,7 @@ impl Block {
             return Err(BadBlock(format!("{count} numbers in a stream of at most {most}")));
         }
         let mut numbers = Vec::new();
-        decoder.decode(stream.encoding, self.load(&stream)?, count, &mut numbers)?;
+        decoder.decode(stream.encoding, self.load(&stream)?, (count, count), &mut numbers)?;
         Ok(numbers)
     }
 
@@ -300,7 +300,9 @@ impl Block {
             return Err(BadBlock(format!("a chunk of {} numbers for columns of {rows} rows", stream.decoded)));
         }
         let mut written = Vec::new();
-        decoder.decode(stream.encoding, self.load(stream)?, stream.decoded as usize, &mut written)?;
+        let enough = coded().take_while(|(number, _)| *number <= until).count().saturating_mul(rows - 1);
+        let counts = (stream.decoded as usize, enough);
+        decoder.decode(stream.encoding, self.load(stream)?, counts, &mut written)?;
         let mut shared = Shared::default();
         shared.reset(rows);
         for ((number, column), written) in coded().zip(written.chunks_exact((rows - 1).max(1))) {
