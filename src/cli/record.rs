@@ -40,9 +40,9 @@ pub(crate) struct RecordArgs {
     /// Segments older than this go: 12h, 30d.
     #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = duration)]
     pub max_age: Duration,
-    /// Leave so much of the disk free for others; 0 for none.
-    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = size)]
-    pub min_free: u64,
+    /// Leave so much of the disk free for others; 0 for none. Default: 1G or a twentieth of the disk, whichever is smaller.
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub min_free: Option<u64>,
     /// Round nothing: every value and instant stays as it was read. About twice the bytes.
     #[arg(long)]
     pub lossless: bool,
