@@ -1,13 +1,20 @@
-//! What a recording holds: `gpudeck info`. Reads it once from end to end and keeps nothing but counts.
+//! What a recording holds: `gpudeck info`. Keeps nothing but counts: those of the directories, and of segments that have
+//! none, of one reading from end to end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 
-use model::Stamp;
+use model::{Dictionary, Stamp};
 use serde::Serialize;
 
 use crate::header::{Facts, SegmentId};
+use crate::format::section::{BLOCK, BURST};
+use crate::journals;
+use crate::layout::{self, Piece};
 use crate::open::{Damage, OpenError, Recording};
+use crate::schemas::Series;
+use crate::sections::{Directory, Entry};
 use crate::segment::Segment;
 
 /// An instant for scripts: RFC 3339 UTC or null, with the monotonic clock beside it.
@@ -50,6 +57,14 @@ pub struct SegmentInfo {
     pub live: bool,
     /// Frames that its recorder had to drop because the disk took nothing; null if it was not closed.
     pub lost: Option<u64>,
+    /// Version of its format.
+    pub format: String,
+    /// Journals beside it: Frames that are in no block yet.
+    pub journals: u64,
+    /// Blocks of Frames; of a segment of records, none.
+    pub blocks: u64,
+    /// Stretches in which some probes were read faster, around triggers.
+    pub bursts: u64,
 }
 
 /// What a recording holds.
@@ -97,9 +112,15 @@ pub struct Info {
     pub closed: bool,
     /// A recorder is writing it now.
     pub live: bool,
+    /// Journals of all segments.
+    pub journals: u64,
+    /// Blocks of all segments.
+    pub blocks: u64,
+    /// Bursts of all segments.
+    pub bursts: u64,
     /// Its segments in the order of writing.
     pub segments: Vec<SegmentInfo>,
-    /// What cannot be read.
+    /// What cannot be read. The columns of closed blocks are not looked at for this: reading and recovering them is.
     pub damage: Vec<Damage>,
     /// Records of kinds that this gpudeck does not know, skipped.
     pub unknown_records: u64,
@@ -117,7 +138,11 @@ pub fn info(path: &Path) -> Result<Info, OpenError> {
 
 /// What an open recording holds.
 pub fn of(recording: &Recording) -> Info {
-    let mut frames = recording.frames();
+    let mut told = Told::default();
+    for (number, segment) in recording.segments().iter().enumerate() {
+        told.add(number, segment);
+    }
+    let mut frames = recording.frames().without(told.whole.clone());
     let mut tally = Tally { segments: recording.segments().iter().map(describe).collect(), ..Tally::default() };
     tally.damage.extend(recording.unopened().iter().cloned());
     while let Some(next) = frames.next() {
@@ -126,6 +151,8 @@ pub fn of(recording: &Recording) -> Info {
             Err(damage) => tally.damage.push(damage),
         }
     }
+    let series = told.series(frames.dictionary());
+    tally.merge(told);
     for (segment, end) in tally.segments.iter_mut().zip(frames.ends()) {
         segment.closed = end.end.is_some() && end.damage.is_none();
         segment.lost = end.end.as_ref().map(|end| end.lost);
@@ -149,7 +176,7 @@ pub fn of(recording: &Recording) -> Info {
         frames: tally.frames,
         frames_by_probe: tally.by_probe,
         samples: tally.samples,
-        series: frames.dictionary().len(),
+        series,
         gaps: tally.events.get(model::event::GAP).copied().unwrap_or(0),
         events_by_kind: tally.events,
         bytes,
@@ -157,6 +184,9 @@ pub fn of(recording: &Recording) -> Info {
             .then(|| model::reading::count_as_f64(bytes) / model::reading::count_as_f64(tally.samples)),
         closed,
         live: tally.segments.iter().any(|segment| segment.live),
+        journals: tally.segments.iter().map(|segment| segment.journals).sum(),
+        blocks: tally.segments.iter().map(|segment| segment.blocks).sum(),
+        bursts: tally.segments.iter().map(|segment| segment.bursts).sum(),
         segments: tally.segments,
         damage: tally.damage,
         unknown_records: frames.oddities().unknown_records,
@@ -165,7 +195,17 @@ pub fn of(recording: &Recording) -> Info {
 }
 
 fn describe(segment: &Segment) -> SegmentInfo {
+    let layout = if segment.has_sections() { segment.layout().ok() } else { None };
+    let count = |kind| {
+        let sections = layout.iter().flat_map(|layout| layout.sections());
+        u64::try_from(sections.filter(|entry| entry.kind == kind).count()).unwrap_or(u64::MAX)
+    };
+    let journals = if segment.has_sections() { journals::list(&segment.path).len() } else { 0 };
     SegmentInfo {
+        format: format!("{}.{}", segment.version.0, segment.version.1),
+        journals: u64::try_from(journals).unwrap_or(u64::MAX),
+        blocks: count(BLOCK),
+        bursts: count(BURST),
         path: segment.path.display().to_string(),
         id: segment.id,
         ordinal: segment.header.ordinal,
@@ -177,6 +217,46 @@ fn describe(segment: &Segment) -> SegmentInfo {
         closed: false,
         live: segment.is_live(),
         lost: None,
+    }
+}
+
+/// What directories tell.
+#[derive(Default)]
+struct Told {
+    /// Segments of which nothing else need be read.
+    whole: Vec<usize>,
+    directories: Vec<(usize, String, Directory)>,
+    schemas: Vec<Arc<Series>>,
+}
+
+impl Told {
+    fn add(&mut self, number: usize, segment: &Segment) {
+        if !segment.has_sections() {
+            return;
+        }
+        let read = segment.file().and_then(|file| Ok((segment.layout()?, file)));
+        let Ok((layout, file)) = read else { return };
+        let damaged = layout.pieces.iter().any(|piece| matches!(piece, Piece::Damaged(_)));
+        let Some(directory) = layout.directory.as_ref().filter(|_| !damaged && layout.told) else { return };
+        let series = segment.series(&file, &layout);
+        // A file that stands alone may be put together from several boots.
+        let counted = directory.frames == 0 || !directory.frames_by_probe.is_empty();
+        let intact = |entry: &Entry| layout::checked(segment, &file, entry).is_ok();
+        if !series.damage.is_empty() || !counted || segment.header.ordinal == 0 || !layout.sections().all(intact) {
+            return;
+        }
+        self.whole.push(number);
+        self.directories.push((number, segment.header.boot.0.clone(), directory.clone()));
+        if !self.schemas.iter().any(|known| Arc::ptr_eq(&known.schema, &series.schema)) {
+            self.schemas.push(series);
+        }
+    }
+
+    /// How many series there are, with those of what was read.
+    fn series(&self, read: &Dictionary) -> usize {
+        let mut keys: HashSet<_> = read.defs().into_iter().map(|def| def.key).collect();
+        keys.extend(self.schemas.iter().flat_map(|series| series.schema.defs()).map(|def| def.key.clone()));
+        keys.len()
     }
 }
 
@@ -194,6 +274,36 @@ struct Tally {
 }
 
 impl Tally {
+    fn merge(&mut self, told: Told) {
+        for (number, boot, directory) in told.directories {
+            if directory.frames > 0 {
+                if !self.boots.contains(&boot) {
+                    self.boots.push(boot);
+                }
+                // Of several boots, the wall clock tells which came first.
+                let before = |one: Stamp, other: Stamp| (one.real_ns, one.mono_ns) < (other.real_ns, other.mono_ns);
+                self.first = self.first.filter(|first| before(*first, directory.first)).or(Some(directory.first));
+                if self.frames == 0 || before(self.last, directory.last) {
+                    self.last = directory.last;
+                }
+            }
+            self.frames += directory.frames;
+            self.samples += directory.samples;
+            for (probe, frames) in directory.frames_by_probe {
+                *self.by_probe.entry(probe).or_default() += frames;
+            }
+            for (kind, events) in directory.events_by_kind {
+                *self.events.entry(kind).or_default() += events;
+            }
+            if let Some(segment) = self.segments.get_mut(number) {
+                segment.frames = directory.frames;
+                if directory.frames > 0 {
+                    (segment.first, segment.last) = (directory.first.into(), directory.last.into());
+                }
+            }
+        }
+    }
+
     fn take(&mut self, segment: usize, frame: &model::Frame) {
         if self.boots.last() != Some(&frame.boot.0) && !self.boots.contains(&frame.boot.0) {
             self.boots.push(frame.boot.0.clone());

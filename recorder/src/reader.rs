@@ -13,7 +13,7 @@ use crate::format::{self, RECORD_BYTES, RecordHead};
 use crate::header::End;
 use crate::numbering::{Meanings, Numbering};
 use crate::open::Damage;
-use crate::sealed::{Sealed, Step, Wanted};
+use crate::sealed::{self, Sealed, Step, Wanted};
 use crate::segment::{Segment, read_up_to};
 
 /// How much is read at once.
@@ -236,8 +236,12 @@ pub struct Frames<'a> {
     sealed: Option<Sealed>,
     /// The first damage of the current segment.
     damage: Option<Damage>,
+    /// What Frames declared that were left out.
+    carried: Vec<SeriesDef>,
     /// Segments of sections are left out.
     records_only: bool,
+    /// Segments of sections of which only the end is wanted.
+    without: Vec<usize>,
     stream: Stream,
     ends: Vec<SegmentEnd>,
     end: Option<End>,
@@ -268,13 +272,20 @@ impl<'a> Frames<'a> {
             buffered,
             sealed: None,
             damage: None,
+            carried: Vec::new(),
             records_only: false,
+            without: Vec::new(),
             stream,
             ends,
             end: None,
             origin: None,
             meanings,
         }
+    }
+
+    /// Without the Frames of these closed segments of sections.
+    pub(crate) fn without(self, without: Vec<usize>) -> Self {
+        Self { without, ..self }
     }
 
     /// Without segments of sections.
@@ -334,6 +345,10 @@ impl<'a> Frames<'a> {
     /// What comes next in a segment of sections; `None`: something that is no Frame.
     fn section(&mut self, segment: &Segment) -> Option<Result<Frame, Damage>> {
         if self.records_only || !segment.has_sections() {
+            return self.close(segment, None).map(Err);
+        }
+        if self.without.contains(&self.current) {
+            self.end = segment.layout().ok().and_then(|layout| sealed::end(&layout));
             return self.close(segment, None).map(Err);
         }
         let Some(sealed) = &mut self.sealed else {
@@ -409,7 +424,11 @@ impl Iterator for Frames<'_> {
                         self.origin = Some(Origin { segment, from, until, context });
                         self.place = next;
                         match told {
-                            Told::Frame(frame) => return Some(Ok(frame)),
+                            Told::Frame(frame) if frame.burst => self.carried.extend(frame.declares),
+                            Told::Frame(mut frame) => {
+                                frame.declares.splice(0..0, self.carried.drain(..));
+                                return Some(Ok(frame));
+                            }
                             Told::Context(frame) if self.context_is_news() => return Some(Ok(frame)),
                             Told::End(end) => self.end = Some(end),
                             Told::Context(_) | Told::Nothing => {}

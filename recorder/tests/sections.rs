@@ -180,3 +180,144 @@ fn a_flipped_bit_costs_one_section_and_never_gives_a_wrong_frame() {
         assert!(found.len() >= 84, "bit {bit}: {} Frames are left; {damage:?}", found.len());
     }
 }
+
+/// A small segment whose directory is changed before it is sealed.
+fn lying(frames: &[model::Frame], lie: impl Fn(&mut recorder::sections::Directory)) -> Vec<u8> {
+    let mut sealer = Sealer::new(&header(), 7);
+    for block in frames.chunks(30) {
+        sealer.block(block);
+    }
+    lie(&mut sealer.directory);
+    sealer.close();
+    sealer.bytes
+}
+
+#[test]
+fn a_directory_that_lies_is_not_believed() {
+    let directory = scratch();
+    let path = directory.path().join("x.gdk");
+    let frames = frames(120, 7);
+    let lies: [fn(&mut recorder::sections::Directory); 6] = [
+        |all| all.sections[2].offset = u64::MAX - 3,
+        |all| all.sections[2].length = u64::MAX - 3,
+        |all| all.sections[2].offset = all.sections[1].offset,
+        |all| drop(all.sections.remove(2)),
+        |all| all.sections.swap(0, 2),
+        |all| all.sections.extend(all.sections.clone()),
+    ];
+    for lie in lies {
+        fs::write(&path, lying(&frames, lie)).unwrap();
+        let (found, damage) = read(&path);
+        assert!(found == named(&frames), "{damage:?}");
+        assert!(damage[0].why.contains("directory"), "{}", damage[0]);
+    }
+    // One that tells of other Frames than a section has.
+    fs::write(&path, lying(&frames, |all| all.sections[1].last_seq = 7)).unwrap();
+    let (found, damage) = read(&path);
+    assert!(intact(&found, &named(&frames)) && found.len() >= 90);
+    assert!(damage[0].why.contains("directory"), "{}", damage[0]);
+}
+
+#[test]
+fn bombs_are_told_and_cost_what_they_are_in() {
+    let directory = scratch();
+    let path = directory.path().join("x.gdk");
+    let frames = frames(60, 7);
+    let bomb = zstd::bulk::compress(&vec![0; 512 << 20], 1).unwrap();
+    for kind in [section::SCHEMA, section::CONTEXT, section::BLOCK, section::BURST] {
+        let mut sealer = Sealer::new(&header(), 7);
+        sealer.block(&frames[..30]);
+        let entry = recorder::sections::Entry { kind, ..Default::default() };
+        sealer.section(entry, &bomb, bomb.len());
+        sealer.block(&frames[30..]);
+        sealer.close();
+        fs::write(&path, &sealer.bytes).unwrap();
+        let (found, damage) = read(&path);
+        assert_eq!(found.len(), 60, "kind {kind}: {damage:?}");
+        assert_eq!(damage.len(), usize::from(kind != section::BURST), "kind {kind}: {damage:?}");
+        assert_eq!(Recording::open(&path).unwrap().bursts().count(), usize::from(kind == section::BURST));
+    }
+    // In a journal.
+    let mut sealer = Sealer::new(&header(), 7);
+    sealer.block(&frames[..30]);
+    fs::write(&path, &sealer.bytes).unwrap();
+    let mut journal = sealer.journal(0, &frames[30..], false, false);
+    let chain = {
+        let mut place = 36 + u32::from_le_bytes(journal[12..16].try_into().unwrap()) as usize + 4;
+        let mut chain = 0;
+        while place < journal.len() {
+            let length = u32::from_le_bytes(journal[place + 4..place + 8].try_into().unwrap()) as usize;
+            chain = u32::from_le_bytes(journal[place + 8..place + 12].try_into().unwrap());
+            place += 12 + length;
+        }
+        chain
+    };
+    journal.extend(recorder::format::seal_record(recorder::format::FRAMES_Z, 0, &bomb, chain).unwrap().0);
+    fs::write(journal_path(&path, 0), &journal).unwrap();
+    let (found, damage) = read(&path);
+    assert_eq!(found.len(), 60);
+    assert!(damage[0].why.contains("unpack"), "{}", damage[0]);
+}
+
+#[test]
+fn a_schema_of_a_million_series_is_bounded() {
+    use model::{Entity, MetricName, SeriesDef, SeriesId, SeriesKey};
+    let directory = scratch();
+    let path = directory.path().join("x.gdk");
+    let frames = frames(60, 7);
+    let mut sealer = Sealer::new(&header(), 7);
+    sealer.block(&frames);
+    let key = |number: u32| SeriesKey { entity: Entity::Node, metric: MetricName::raw(format!("m{number}")) };
+    for part in 1..5u32 {
+        let defs = (0..300_000).map(|number| SeriesDef { id: SeriesId(part * 1_000_000 + number), key: key(number) });
+        let payload = recorder::sections::pack(&recorder::sections::SchemaSection::new(defs.collect())).unwrap();
+        let entry = recorder::sections::Entry { kind: section::SCHEMA, ..Default::default() };
+        sealer.section(entry, &payload, payload.len());
+    }
+    sealer.close();
+    fs::write(&path, &sealer.bytes).unwrap();
+    assert_eq!(read(&path), (named(&frames), Vec::new()));
+}
+
+#[test]
+fn a_head_whose_length_lies_costs_its_section() {
+    let directory = scratch();
+    let path = directory.path().join("x.gdk");
+    let frames = frames(90, 7);
+    let mut sealer = Sealer::new(&header(), 7);
+    sealer.block(&frames[..30]);
+    let place = sealer.bytes.len();
+    sealer.block(&frames[30..60]);
+    sealer.block(&frames[60..]);
+    sealer.bytes[place + 12..place + 16].fill(0xff);
+    fs::write(&path, &sealer.bytes).unwrap();
+    let (found, damage) = read(&path);
+    assert!(found.len() >= 60 && !damage.is_empty(), "{damage:?}");
+}
+
+#[test]
+fn info_tells_of_sections_what_it_tells_of_records_and_recovery_keeps_what_can_be_read() {
+    let directory = scratch();
+    let frames = frames(240, 7);
+    write_segments(directory.path(), &frames, 20, 3);
+    let records = scratch();
+    common::write(&records.path().join("x.gdk"), &frames);
+    let (one, two) = (recorder::info(&records.path().join("x.gdk")).unwrap(), recorder::info(directory.path()).unwrap());
+    assert_eq!((one.frames, one.samples, one.series), (two.frames, two.samples, two.series));
+    assert_eq!((&one.frames_by_probe, &one.events_by_kind), (&two.frames_by_probe, &two.events_by_kind));
+    assert_eq!((&one.first, &one.boots), (&two.first, &two.boots));
+    assert_eq!((two.blocks, two.journals, two.bursts, two.closed), (12, 0, 0, true));
+    assert_eq!((two.segments[1].frames, two.format.as_str()), (60, "2.0"));
+
+    let path = directory.path().join("seg-0001.gdk");
+    let mut bytes = fs::read(&path).unwrap();
+    let place = bytes.len() / 2;
+    bytes[place] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let (found, damage) = read(directory.path());
+    let recovered = recorder::recover(directory.path(), &records.path().join("saved.gdk")).unwrap();
+    assert_eq!((recovered.lost.len(), damage.len()), (1, 1));
+    assert!(recovered.frames >= 220 && recovered.bytes_lost < 20_000);
+    assert_eq!(recovered.frames, found.len() as u64);
+    assert!(recovered.lost[0].why.contains("with seq"), "{}", recovered.lost[0]);
+}
