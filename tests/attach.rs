@@ -147,6 +147,24 @@ fn a_mark_is_in_the_recording_and_its_escape_codes_never_reach_a_terminal() {
 }
 
 #[test]
+fn a_deck_says_once_what_the_recorder_bundled_since_the_last_look() {
+    let mut recorder = Recorder::start("news");
+    let bundles = recorder.recording().join("incidents");
+    std::fs::create_dir_all(&bundles).unwrap();
+    for name in ["incident-2026-11-23T0214-gpu3-xid79.gdk", "incident-2026-11-23T0301-gpu1-xid48.gdk"] {
+        std::fs::write(bundles.join(name), "").unwrap();
+    }
+    let deck = recorder.deck();
+    deck.wait_for("2 incidents since you last looked", SOON);
+    drop(deck);
+    let deck = recorder.deck();
+    deck.wait_for("fresh", SOON);
+    assert!(!deck.text().contains("since you last looked"), "{}", deck.text());
+    drop(deck);
+    recorder.stop();
+}
+
+#[test]
 fn without_a_recorder_a_mark_says_how_to_start_one() {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("deck.sock");
