@@ -32,7 +32,7 @@ const MOST_STATES: usize = 64;
 /// No label is longer, in graphemes.
 const MOST_GRAPHEMES: usize = 1_000;
 
-/// Writes a whole recording. `spill` is an empty file that nobody else uses; it takes some 3 bytes for each sample.
+/// Writes a whole recording. `spill` is an empty file that nobody else uses; it takes a few bytes for each sample.
 ///
 /// # Errors
 /// The output or the spill takes nothing.
