@@ -55,7 +55,7 @@ impl Journal {
             let directory = path.parent().and_then(|parent| {
                 File::open(if parent.as_os_str().is_empty() { Path::new(".") } else { parent }).ok()
             });
-            Syncer::start(sync, file.try_clone()?, directory)
+            Syncer::start(sync, std::sync::Arc::new(file.try_clone()?), directory)
         });
         let syncer = started.map_err(|source| {
             // Better no file than one without a header; if it cannot be removed, it is reported as empty when read.

@@ -9,6 +9,7 @@
 //! ```
 
 pub mod block;
+pub mod disk;
 pub mod export;
 pub mod follow;
 pub mod format;
@@ -17,8 +18,10 @@ pub mod header;
 pub mod history;
 pub mod info;
 mod journal;
+mod journal_file;
 mod journals;
 mod layout;
+pub mod live;
 mod numbering;
 pub mod open;
 pub mod reader;
@@ -28,7 +31,9 @@ pub mod schema;
 mod schemas;
 mod sealed;
 pub mod sections;
+pub mod retention;
 pub mod segment;
+mod segment_file;
 pub mod segments;
 pub mod sync;
 pub mod trim;
@@ -38,6 +43,7 @@ pub use follow::Follow;
 pub use header::{Header, SegmentId};
 pub use history::RecordedHistory;
 pub use info::{Info, info};
+pub use live::Recorder;
 pub use open::{Damage, OpenError, Recording};
 pub use reader::Frames;
 pub use recover::{RecoverError, Recovered, recover};

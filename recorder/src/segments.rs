@@ -144,7 +144,7 @@ fn begin<T>(
 }
 
 /// `20261123T163400Z`; the seconds since boot where the wall clock is not known.
-fn basic_time(at: Stamp) -> String {
+pub(crate) fn basic_time(at: Stamp) -> String {
     let real = at.real_ns.and_then(|ns| jiff::Timestamp::from_nanosecond(i128::from(ns)).ok());
     real.map_or_else(
         || format!("boot+{}s", at.axis_ns() / NS_PER_S),

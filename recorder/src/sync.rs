@@ -11,6 +11,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use crate::disk::DiskFile;
+
 /// How often what was written is made safe against a power cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sync {
@@ -97,13 +99,13 @@ pub(crate) struct Syncer {
 
 impl Syncer {
     /// Starts the thread for a file and the directory that names it.
-    pub(crate) fn start(policy: Sync, file: File, directory: Option<File>) -> io::Result<Self> {
+    pub(crate) fn start(policy: Sync, file: Arc<dyn DiskFile>, directory: Option<File>) -> io::Result<Self> {
         let shared = Arc::<Shared>::default();
         let thread = match policy {
             Sync::Off => None,
             Sync::Tick | Sync::Every(_) => {
                 let shared = Arc::clone(&shared);
-                let body = move || run(policy, &shared, &file, directory);
+                let body = move || run(policy, &shared, &*file, directory);
                 Some(std::thread::Builder::new().name("gpudeck-sync".to_owned()).spawn(body)?)
             }
         };
@@ -153,7 +155,7 @@ impl Drop for Syncer {
     }
 }
 
-fn run(policy: Sync, shared: &Shared, file: &File, mut directory: Option<File>) {
+fn run(policy: Sync, shared: &Shared, file: &dyn DiskFile, mut directory: Option<File>) {
     loop {
         let mut wanted = shared.lock();
         let pause = match policy {
@@ -169,7 +171,7 @@ fn run(policy: Sync, shared: &Shared, file: &File, mut directory: Option<File>) 
         if dirty {
             // The name must be as safe as what it names: a file without a directory entry is gone after a power cut.
             let named = directory.take().map_or(Ok(()), |directory| directory.sync_all());
-            let done = file.sync_data().and(named);
+            let done = file.sync().and(named);
             let mut wanted = shared.lock();
             wanted.syncs += 1;
             wanted.error = done.err().map(|error| error.to_string());
@@ -197,7 +199,7 @@ mod tests {
 
     #[test]
     fn every_tick_is_synced_before_the_end() {
-        let syncer = Syncer::start(Sync::Tick, tempfile::tempfile().unwrap(), None).unwrap();
+        let syncer = Syncer::start(Sync::Tick, Arc::new(tempfile::tempfile().unwrap()), None).unwrap();
         syncer.wrote(false);
         let shared = Arc::clone(&syncer.shared);
         assert_eq!(syncer.finish(), None);
@@ -207,7 +209,7 @@ mod tests {
     #[test]
     fn an_event_is_synced_without_waiting_for_the_interval() {
         let syncer =
-            Syncer::start(Sync::Every(Duration::from_secs(3600)), tempfile::tempfile().unwrap(), None).unwrap();
+            Syncer::start(Sync::Every(Duration::from_secs(3600)), Arc::new(tempfile::tempfile().unwrap()), None).unwrap();
         syncer.wrote(true);
         while syncer.report().0 == 0 {
             std::thread::sleep(Duration::from_millis(1));
