@@ -34,6 +34,7 @@ bench:
 	@scripts/needs.sh build
 	@cargo build --release --quiet -p gpudeck -p nvml-sim --bin gpudeck --lib
 	@cargo bench --quiet -p gpudeck --bench ratios
+	@cargo bench --quiet -p gpudeck --bench recording
 	@scripts/bench-cost.sh
 
 fixtures:
