@@ -8,8 +8,8 @@ use std::sync::Arc;
 use model::{Dictionary, Stamp};
 use serde::Serialize;
 
-use crate::header::{Facts, SegmentId};
 use crate::format::section::{BLOCK, BURST};
+use crate::header::{Facts, SegmentId};
 use crate::journals;
 use crate::layout::{self, Piece};
 use crate::open::{Damage, OpenError, Recording};

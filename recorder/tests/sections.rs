@@ -302,7 +302,8 @@ fn info_tells_of_sections_what_it_tells_of_records_and_recovery_keeps_what_can_b
     write_segments(directory.path(), &frames, 20, 3);
     let records = scratch();
     common::write(&records.path().join("x.gdk"), &frames);
-    let (one, two) = (recorder::info(&records.path().join("x.gdk")).unwrap(), recorder::info(directory.path()).unwrap());
+    let (one, two) =
+        (recorder::info(&records.path().join("x.gdk")).unwrap(), recorder::info(directory.path()).unwrap());
     assert_eq!((one.frames, one.samples, one.series), (two.frames, two.samples, two.series));
     assert_eq!((&one.frames_by_probe, &one.events_by_kind), (&two.frames_by_probe, &two.events_by_kind));
     assert_eq!((&one.first, &one.boots), (&two.first, &two.boots));

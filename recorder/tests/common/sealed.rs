@@ -34,7 +34,18 @@ impl Sealer {
         let id = [seed; 16];
         let (bytes, chain) = seal_header_of(format::MAGIC, format::SECTIONS_MAJOR, id, &header.to_bytes().unwrap());
         let (directory, schema, ids) = (Directory::default(), Schema::default(), HashMap::new());
-        Self { bytes, chain, id, directory, schema, ids, source: Dictionary::default(), known: HashMap::new(), told: 0, begun: HashMap::new() }
+        Self {
+            bytes,
+            chain,
+            id,
+            directory,
+            schema,
+            ids,
+            source: Dictionary::default(),
+            known: HashMap::new(),
+            told: 0,
+            begun: HashMap::new(),
+        }
     }
 
     /// Another segment that knows the series of this one by the same ids.
