@@ -241,6 +241,7 @@ impl Recorder {
 }
 
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "few exist at a time")]
 enum Job {
     Section {
         segment: Arc<Mutex<SegmentFile>>,
@@ -254,6 +255,7 @@ enum Job {
 }
 
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "few exist at a time")]
 enum Pending {
     Section { segment: Arc<Mutex<SegmentFile>>, encoded: Encoded, tally: Directory, journals: Vec<PathBuf> },
     Close(Arc<Mutex<SegmentFile>>),
@@ -296,16 +298,17 @@ impl Store {
         let used: u64 = groups.iter().map(|(_, group)| group.0.bytes).sum();
         let over = self.retention.max_bytes.is_some_and(|most| used + bytes > most);
         let low = space.is_some_and(|space| self.retention.floor(space) + bytes > space.free);
-        if !over && !low && self.retention.max_age_ns.is_none() {
+        for (_, (kept, _, modified)) in &mut groups {
+            let age = now.and_then(|now| now.duration_since(*modified).ok()).unwrap_or_default();
+            kept.age_ns = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
+        }
+        let most = self.retention.max_age_ns.unwrap_or(u64::MAX);
+        if !over && !low && groups.iter().all(|(_, (kept, ..))| kept.live || kept.age_ns <= most) {
             return Ok(());
         }
         groups.sort_by_cached_key(|(path, _)| {
             (Segment::open(path, false).map_or(0, |segment| segment.header.ordinal), path.clone())
         });
-        for (_, (kept, _, modified)) in &mut groups {
-            let age = now.and_then(|now| now.duration_since(*modified).ok()).unwrap_or_default();
-            kept.age_ns = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
-        }
         let kept: Vec<Kept> = groups.iter().map(|(_, group)| group.0).collect();
         let plan = plan(&kept, bytes, space, &self.retention);
         for (path, (_, files, _)) in plan.delete.iter().filter_map(|place| groups.get(*place)) {
@@ -417,7 +420,7 @@ impl SealerThread {
         let disk = &self.store.disk;
         self.spent.retain(|(path, until)| {
             let over = all || (now > until.saturating_add(AROUND_NS) && *until < window);
-            over && disk.remove(path).is_err_and(|error| error.kind() != ErrorKind::NotFound) || !over
+            !over || disk.remove(path).is_err_and(|error| error.kind() != ErrorKind::NotFound)
         });
     }
 }
