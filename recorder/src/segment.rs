@@ -14,6 +14,9 @@ use crate::layout::Layout;
 use crate::open::OpenError;
 use crate::schemas::{self, Series};
 
+/// The length of a file of sections, what was found then, and its series.
+type Found = (u64, Option<Arc<Layout>>, Option<Arc<Series>>);
+
 /// One segment of a recording.
 #[derive(Debug)]
 pub struct Segment {
@@ -30,7 +33,7 @@ pub struct Segment {
     /// `None`: opened by name each time.
     file: Option<Arc<File>>,
     /// What was found out about its sections, and the length it had then.
-    found: Mutex<(u64, Option<Arc<Layout>>, Option<Arc<Series>>)>,
+    found: Mutex<Found>,
     /// Shared by the segments of a recording.
     schemas: Arc<schemas::Cache>,
 }

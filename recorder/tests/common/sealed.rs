@@ -168,7 +168,7 @@ impl Sealer {
         let header = JournalHeader { segment: SegmentId(self.id).to_string(), number, ..JournalHeader::default() };
         let map = rmp_serde::to_vec_named(&header).unwrap();
         let (mut bytes, mut chain) =
-            seal_header_of(format::JOURNAL_MAGIC, format::SECTIONS_MAJOR, [number as u8; 16], &map);
+            seal_header_of(format::JOURNAL_MAGIC, format::SECTIONS_MAJOR, [number.to_le_bytes()[0]; 16], &map);
         let mut put = |kind, payload: &[u8]| {
             let (record, next) = seal_record(kind, 0, payload, chain).unwrap();
             bytes.extend(record);
