@@ -67,8 +67,8 @@ fn main() {
     if words.iter().any(|word| word == live::CHILD) {
         return live::child();
     }
-    // Cargo runs benches under `cargo test --benches` too; a trial run is no measurement.
-    if words.iter().any(|word| word == "--test") {
+    // `cargo test --benches` runs benches too, and only `cargo bench` says so: a trial run is no measurement.
+    if !words.iter().any(|word| word == "--bench") {
         return;
     }
     let sections: Vec<&str> = words.iter().map(String::as_str).filter(|word| !word.starts_with("--")).collect();
