@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::recorder::{CreateError, Header, Health, Segments, Sync, Unfinished, Writer};
+use ::recorder::live::Options;
+use ::recorder::retention::Retention;
+use ::recorder::{CreateError, Header, Health, Recorder, Sync, Unfinished};
 use model::{Frame, Stamp};
 
 use crate::cli::{RecordArgs, SyncPolicy};
@@ -11,23 +13,23 @@ use crate::exit::{Code, Failure};
 
 /// Where the recording goes.
 #[derive(Debug)]
-pub(crate) enum Out {
-    /// One file.
-    File(Box<Writer>),
-    /// A directory of segments.
-    Directory(Box<Segments>),
+pub(crate) struct Out {
+    recorder: Recorder,
+    directory: bool,
 }
 
 impl Out {
     /// A name that ends in `.gdk` is one file; anything else a directory of segments.
     pub(crate) fn create(args: &RecordArgs, header: &Header) -> Result<Self, Failure> {
-        let (path, sync) = (args.out.as_path(), sync(args.sync));
-        let file = path.extension().is_some_and(|extension| extension == ::recorder::open::EXTENSION) && !path.is_dir();
-        let created = if file {
-            Writer::create(path, header, sync).map(|writer| Self::File(Box::new(writer)))
-        } else {
-            Segments::create(path, header, sync).map(|segments| Self::Directory(Box::new(segments)))
+        let path = args.out.as_path();
+        let directory = path.is_dir() || path.extension().is_none_or(|found| found != ::recorder::open::EXTENSION);
+        let retention = Retention {
+            max_bytes: Some(args.max_bytes),
+            max_age_ns: u64::try_from(args.max_age.as_nanos()).ok(),
+            min_free: args.min_free,
         };
+        let options = Options { sync: sync(args.sync), retention, ..Options::default() };
+        let created = Recorder::start(path, header, options).map(|recorder| Self { recorder, directory });
         created.map_err(|error| {
             let code = match error {
                 CreateError::Denied { .. } => Code::Permission,
@@ -39,46 +41,34 @@ impl Out {
         })
     }
 
-    /// Takes a Frame.
+    /// Takes a Frame. One that could not be kept is told by [`Self::health`].
     pub(crate) fn append(&mut self, frame: &Arc<Frame>) {
-        // What the disk did not take is told by `health`, and kept.
-        let _told_by_health = match self {
-            Self::File(writer) => writer.append(frame),
-            Self::Directory(segments) => segments.append(frame),
-        };
+        self.recorder.append(Arc::clone(frame));
     }
 
     /// Keeps what is around this instant in full.
     pub(crate) fn trigger(&mut self, at: Stamp, why: &str) {
-        tracing::info!(at = at.axis_ns(), why, "a trigger");
+        self.recorder.trigger(at, why, "gpudeck");
     }
 
     /// Begins a new segment with the next Frame; one file stays one file.
-    pub(crate) fn rotate(&mut self, at: Stamp) {
-        if let Self::Directory(segments) = self {
-            segments.rotate(at);
-        }
+    pub(crate) fn rotate(&mut self, _at: Stamp) {
+        self.recorder.rotate();
     }
 
     /// Whether it is a directory of segments.
     pub(crate) fn is_directory(&self) -> bool {
-        matches!(self, Self::Directory(_))
+        self.directory
     }
 
     /// How it goes.
     pub(crate) fn health(&self) -> Health {
-        match self {
-            Self::File(writer) => writer.health(),
-            Self::Directory(segments) => segments.health(),
-        }
+        self.recorder.health()
     }
 
     /// Writes what waits and closes the recording.
     pub(crate) fn finish(self) -> Result<Health, Unfinished> {
-        match self {
-            Self::File(writer) => writer.finish(),
-            Self::Directory(segments) => segments.finish(),
-        }
+        self.recorder.finish()
     }
 }
 
