@@ -1,7 +1,7 @@
 //! Planted secrets are found nowhere in a redacted piece, and what belongs together still does.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)]
 
-use model::{Draft, Stamp, catalogue};
+use model::{BootId, Draft, Event, KernelRecord, MetricName, Reading, Stamp, catalogue};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 
