@@ -28,6 +28,7 @@ use crate::sections::Entry;
 
 mod blocks;
 mod cache;
+mod in_force;
 mod index;
 mod strips;
 
