@@ -12,7 +12,8 @@ fn a_mount_shows_its_hit_ratio_and_a_stopped_daemon_is_an_incident_while_everyth
     let Some(files) = CacheFs::mount() else { return };
     let directory = tempfile::tempdir().unwrap();
     let out = directory.path().join("storage.gdk");
-    let run = Deck::new(["record", "--for", "26s", "--out"])
+    // Byte counters are kept in steps otherwise.
+    let run = Deck::new(["record", "--lossless", "--for", "26s", "--out"])
         .arg(&out)
         .driver("[gpus]\ncount = 2\nload = \"steady\"\n")
         .start();
