@@ -5,6 +5,7 @@
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::{Frame, SeriesDef};
 use sha2::{Digest, Sha256};
@@ -30,10 +31,12 @@ pub(crate) struct Encoded {
 #[derive(Debug)]
 pub(crate) struct SegmentFile {
     disk: Arc<dyn Disk>,
-    file: Arc<dyn DiskFile>,
+    pub(crate) file: Arc<dyn DiskFile>,
     pub(crate) path: PathBuf,
     pub(crate) id: SegmentId,
     pub(crate) length: u64,
+    /// The same for those who do not hold its lock.
+    pub(crate) grown: Arc<AtomicU64>,
     checksum: u32,
     hash: Sha256,
     schema: Schema,
@@ -67,6 +70,7 @@ impl SegmentFile {
             path: path.to_owned(),
             id,
             length: long(bytes.len()),
+            grown: Arc::new(AtomicU64::new(long(bytes.len()))),
             checksum,
             hash: Sha256::new_with_prefix(&bytes),
             schema: Schema::default(),
@@ -125,17 +129,13 @@ impl SegmentFile {
         }
         self.hash.update(bytes);
         self.length += long(bytes.len());
+        self.grown.store(self.length, Ordering::Relaxed);
         Ok(())
     }
 
     /// Makes what was written safe against a power cut.
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.file.sync()
-    }
-
-    /// Whether it still has a name.
-    pub(crate) fn is_named(&self) -> bool {
-        self.file.is_named().unwrap_or(true)
     }
 
     /// Writes directory, tail and manifest, and syncs.

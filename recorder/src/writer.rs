@@ -106,6 +106,12 @@ pub struct Health {
     pub syncs: u64,
     /// What went wrong with that the last time.
     pub sync_error: Option<String>,
+    /// Windows around triggers that were kept in full.
+    pub bursts: u64,
+    /// Triggers that made an open window longer.
+    pub triggers_merged: u64,
+    /// Triggers beyond what is kept within an hour.
+    pub triggers_left_out: u64,
 }
 
 /// A recording that could not be finished: the disk took nothing to the end.
