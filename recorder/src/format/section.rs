@@ -143,7 +143,6 @@ pub fn tail(segment: u32, tail: &[u8; TAIL_BYTES]) -> Option<u64> {
     (tail.starts_with(&TAIL_MAGIC) && sum == u32_at(tail, 12)).then(|| u64_at(tail, 4))
 }
 
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
