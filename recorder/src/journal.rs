@@ -13,7 +13,7 @@ use rustix::fs::OFlags;
 use crate::format;
 use crate::header::{Header, SegmentId};
 use crate::segment::flags_of;
-use crate::sync::{Sync, Syncer};
+use crate::sync::{Needed, Sync, Syncer};
 use crate::writer::CreateError;
 
 #[derive(Debug)]
@@ -55,7 +55,8 @@ impl Journal {
             let directory = path.parent().and_then(|parent| {
                 File::open(if parent.as_os_str().is_empty() { Path::new(".") } else { parent }).ok()
             });
-            Syncer::start(sync, std::sync::Arc::new(file.try_clone()?), directory)
+            let needed = directory.map(|directory| Box::new(move || directory.sync_all()) as Needed);
+            Syncer::start(sync, std::sync::Arc::new(file.try_clone()?), needed)
         });
         let syncer = started.map_err(|source| {
             // Better no file than one without a header; if it cannot be removed, it is reported as empty when read.

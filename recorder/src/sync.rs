@@ -4,7 +4,6 @@
 //! A process that is killed loses nothing that `write(2)` took; this is for the power cut only.
 
 use std::fmt;
-use std::fs::File;
 use std::io;
 use std::str::FromStr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -89,6 +88,9 @@ impl Shared {
     }
 }
 
+/// What must be safe, too, for the file to be of use: the names on the way to it, what it belongs to.
+pub(crate) type Needed = Box<dyn FnMut() -> io::Result<()> + Send>;
+
 /// The thread that syncs one file.
 #[derive(Debug)]
 pub(crate) struct Syncer {
@@ -98,14 +100,14 @@ pub(crate) struct Syncer {
 }
 
 impl Syncer {
-    /// Starts the thread for a file and the directory that names it.
-    pub(crate) fn start(policy: Sync, file: Arc<dyn DiskFile>, directory: Option<File>) -> io::Result<Self> {
+    /// Starts the thread for a file; what it needs is made safe once.
+    pub(crate) fn start(policy: Sync, file: Arc<dyn DiskFile>, needed: Option<Needed>) -> io::Result<Self> {
         let shared = Arc::<Shared>::default();
         let thread = match policy {
             Sync::Off => None,
             Sync::Tick | Sync::Every(_) => {
                 let shared = Arc::clone(&shared);
-                let body = move || run(policy, &shared, &*file, directory);
+                let body = move || run(policy, &shared, &*file, needed);
                 Some(std::thread::Builder::new().name("gpudeck-sync".to_owned()).spawn(body)?)
             }
         };
@@ -155,7 +157,7 @@ impl Drop for Syncer {
     }
 }
 
-fn run(policy: Sync, shared: &Shared, file: &dyn DiskFile, mut directory: Option<File>) {
+fn run(policy: Sync, shared: &Shared, file: &dyn DiskFile, mut needed: Option<Needed>) {
     loop {
         let mut wanted = shared.lock();
         let pause = match policy {
@@ -170,8 +172,11 @@ fn run(policy: Sync, shared: &Shared, file: &dyn DiskFile, mut directory: Option
         drop(wanted);
         if dirty {
             // The name must be as safe as what it names: a file without a directory entry is gone after a power cut.
-            let named = directory.take().map_or(Ok(()), |directory| directory.sync_all());
-            let done = file.sync().and(named);
+            let done = needed.as_mut().map_or(Ok(()), |needed| needed());
+            if done.is_ok() {
+                needed = None;
+            }
+            let done = file.sync().and(done);
             let mut wanted = shared.lock();
             wanted.syncs += 1;
             wanted.error = done.err().map(|error| error.to_string());
@@ -209,7 +214,8 @@ mod tests {
     #[test]
     fn an_event_is_synced_without_waiting_for_the_interval() {
         let syncer =
-            Syncer::start(Sync::Every(Duration::from_secs(3600)), Arc::new(tempfile::tempfile().unwrap()), None).unwrap();
+            Syncer::start(Sync::Every(Duration::from_secs(3600)), Arc::new(tempfile::tempfile().unwrap()), None)
+                .unwrap();
         syncer.wrote(true);
         while syncer.report().0 == 0 {
             std::thread::sleep(Duration::from_millis(1));

@@ -1,7 +1,6 @@
 //! What the writer thread puts into the journal, and what a journal or a segment must be told first.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
@@ -12,6 +11,7 @@ use super::writer::{Source, WriterThread};
 use crate::journal_file::JournalFile;
 use crate::sections::JournalHeader;
 use crate::segment_file::beside;
+use crate::sync::{Needed, Syncer};
 use crate::writer::RECORDER;
 
 impl WriterThread {
@@ -114,8 +114,11 @@ impl WriterThread {
             JournalFile::create(&self.store.disk, &beside(&path, &format!("j{number:06}")), &header, &[context])?;
         self.number += 1;
         self.declared = self.numbering.dictionary().defs().iter().map(|def| def.id).collect();
-        let directory = File::open(&self.store.directory).ok();
-        self.syncer = Some(crate::sync::Syncer::start(self.options.sync, Arc::clone(&journal.file), directory)?);
+        // A journal means nothing without the header of its segment.
+        let (disk, directory, header) =
+            (Arc::clone(&self.store.disk), self.store.directory.clone(), Arc::clone(&segment.on_disk));
+        let needed: Needed = Box::new(move || header.sync().and_then(|()| disk.sync_dir(&directory)));
+        self.syncer = Some(Syncer::start(self.options.sync, Arc::clone(&journal.file), Some(needed))?);
         self.journals.push(journal.path.clone());
         self.journal = Some(journal);
         Ok(())

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use generator::{Activity, Day, Policy};
 use model::Frame;
-use recorder::live::{Options, Recorder};
 use recorder::Sync;
+use recorder::live::{Options, Recorder};
 
 use crate::common::{Dice, S, frames, header};
 use crate::{check, options, originals, rounds, scratch};
