@@ -43,7 +43,7 @@ pub struct SegmentInfo {
     pub ordinal: u64,
     /// The boot during which it was begun.
     pub boot: String,
-    /// Its length.
+    /// Its length, and that of its journals.
     pub bytes: u64,
     /// Its Frames.
     pub frames: u64,
@@ -200,17 +200,19 @@ fn describe(segment: &Segment) -> SegmentInfo {
         let sections = layout.iter().flat_map(|layout| layout.sections());
         u64::try_from(sections.filter(|entry| entry.kind == kind).count()).unwrap_or(u64::MAX)
     };
-    let journals = if segment.has_sections() { journals::list(&segment.path).len() } else { 0 };
+    let journals = if segment.has_sections() { journals::list(&segment.path) } else { Vec::new() };
+    let journaled: u64 =
+        journals.iter().filter_map(|(_, path)| Some(std::fs::symlink_metadata(path).ok()?.len())).sum();
     SegmentInfo {
         format: format!("{}.{}", segment.version.0, segment.version.1),
-        journals: u64::try_from(journals).unwrap_or(u64::MAX),
+        journals: u64::try_from(journals.len()).unwrap_or(u64::MAX),
         blocks: count(BLOCK),
         bursts: count(BURST),
         path: segment.path.display().to_string(),
         id: segment.id,
         ordinal: segment.header.ordinal,
         boot: segment.header.boot.0.clone(),
-        bytes: segment.bytes(),
+        bytes: segment.bytes().saturating_add(journaled),
         frames: 0,
         first: Moment::default(),
         last: Moment::default(),
