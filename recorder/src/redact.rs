@@ -15,6 +15,7 @@ use model::{Dictionary, Entity, EntityInfo, Frame, Value};
 mod frames;
 pub mod key;
 pub mod lines;
+mod memo;
 mod names;
 pub mod policy;
 mod scrub;
@@ -22,6 +23,7 @@ mod texts;
 
 pub use key::{Key, KeyError};
 pub use lines::{Known, Meaning};
+use memo::Memo;
 use names::Names;
 pub use policy::Kind;
 use policy::Treatment;
@@ -92,11 +94,21 @@ pub(crate) struct Redactor<'a> {
     redaction: &'a Redaction<'a>,
     names: Names,
     left_out: Cell<u64>,
+    /// Texts with the names in them replaced.
+    texts: Memo<Vec<u8>, Vec<u8>>,
+    /// Ids of devices and what stands for them.
+    devices: Memo<String, String>,
 }
 
 impl<'a> Redactor<'a> {
     pub(crate) fn new(redaction: &'a Redaction<'a>) -> Self {
-        Self { redaction, names: Names::default(), left_out: Cell::new(0) }
+        Self {
+            redaction,
+            names: Names::default(),
+            left_out: Cell::new(0),
+            texts: Memo::default(),
+            devices: Memo::default(),
+        }
     }
 
     /// Kernel lines and notes of which only the length was kept so far.
@@ -140,6 +152,7 @@ impl<'a> Redactor<'a> {
     /// Everything has been shown.
     pub(crate) fn complete(&mut self) {
         self.names.complete();
+        self.texts.clear();
     }
 
     fn learn_text(&mut self, treatment: Treatment, text: &str) {

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::OnceLock;
 
-use regex::bytes::{Captures, Regex};
+use regex::bytes::{Captures, Regex, RegexSet};
 
 use super::policy::Kind;
 
@@ -55,11 +55,20 @@ const FORMS: &[Form] = &[
 
 /// Where something private stands in a text by its form, and what it is.
 pub(super) fn find(text: &[u8]) -> Vec<(usize, usize, Kind)> {
-    static EXPRESSIONS: OnceLock<Vec<Regex>> = OnceLock::new();
-    let expressions = EXPRESSIONS
-        .get_or_init(|| FORMS.iter().map(|form| Regex::new(form.expression).expect("the forms are tested")).collect());
+    static EXPRESSIONS: OnceLock<(RegexSet, Vec<Regex>)> = OnceLock::new();
+    let (together, expressions) = EXPRESSIONS.get_or_init(|| {
+        let each = FORMS.iter().map(|form| Regex::new(form.expression).expect("the forms are tested")).collect();
+        let all = RegexSet::new(FORMS.iter().map(|form| form.expression)).expect("the forms are tested");
+        (all, each)
+    });
+    // Most lines have none or one of the forms, and one look tells which. Beyond ASCII the words of Unicode make that
+    // one look dearer than all the others.
+    let matching = text.is_ascii().then(|| together.matches(text));
     let mut found = Vec::new();
-    for (form, expression) in FORMS.iter().zip(expressions) {
+    for (number, (form, expression)) in FORMS.iter().zip(expressions).enumerate() {
+        if matching.as_ref().is_some_and(|matching| !matching.matched(number)) {
+            continue;
+        }
         for captures in expression.captures_iter(text) {
             if let Some((start, end)) = private(form, &captures, text) {
                 found.push((start, end, form.kind));

@@ -12,6 +12,10 @@ use super::{MOST_SCANNED, Redactor, lines, scrub};
 impl Redactor<'_> {
     /// `GPU-…`, `MIG-…`, `MIG-GPU-…/1/0`: another UUID, the rest as it is.
     pub(super) fn device_id(&self, id: &str) -> String {
+        self.devices.of(id, || self.other_device_id(id))
+    }
+
+    fn other_device_id(&self, id: &str) -> String {
         static SHAPE: OnceLock<Regex> = OnceLock::new();
         let shape = SHAPE.get_or_init(|| {
             Regex::new(r"^((?:MIG-)?(?:GPU-)?)(.*?)((?:/\d{1,4}){0,2})$").expect("the expression is tested")
@@ -78,6 +82,13 @@ impl Redactor<'_> {
         if text.len() > MOST_SCANNED {
             return self.leave_out(text.len()).into_bytes();
         }
+        if also.is_empty() {
+            return self.texts.of(text, || self.scanned(text, also));
+        }
+        self.scanned(text, also)
+    }
+
+    fn scanned(&self, text: &[u8], also: &[(Kind, String)]) -> Vec<u8> {
         let mut places: Vec<(usize, usize, Cow<'_, str>)> =
             self.names.find(text).map(|(start, end, pseudonym)| (start, end, Cow::Borrowed(pseudonym))).collect();
         for (start, end, kind) in scrub::find(text) {
