@@ -1,22 +1,12 @@
-"""Reads recordings of gpudeck, formats 1 and 2, with numpy, zstandard and msgpack alone.
+"""Reads recordings of gpudeck, formats 1 and 2, with numpy, zstandard and msgpack; docs/format.md describes the bytes.
 
-    python gpudeck_recording.py PATH                    every sample as CSV
-    frames(path)                                        every Frame, a dict as docs/format.md has it
-    series(path, "gpu:GPU-…", "gpu.power")              one series as numpy arrays; other columns are not decoded
+    python gpudeck_recording.py PATH              every sample as CSV
+    frames(path)                                  every Frame: a dict, its samples as (entity, metric, reading)
+    series(path, "gpu:GPU-…", "gpu.power")        one series as numpy arrays; no chunk but its own is decoded
 
 PATH is a segment, with its journals beside it, or a directory of segments. What is damaged is skipped and warned of.
-docs/format.md and docs/format-blocks.md describe the bytes.
 """
-
-import collections
-import csv
-import datetime
-import io
-import os
-import re
-import struct
-import sys
-import warnings
+import collections, csv, datetime, io, itertools, os, re, struct, sys, warnings  # noqa: E401
 
 import msgpack
 import numpy as np
@@ -25,8 +15,9 @@ import zstandard
 PREFIX, RECORD, SECTION = struct.Struct("<8sHHI16sI"), struct.Struct("<BBHII"), struct.Struct("<4sBBHIIIQQII")
 SCHEMA, CONTEXT, BLOCK, BURST, DIRECTORY = range(1, 6)
 FRAMES, SHAPES, COLUMNS, SUMMARY, QUALITY, VALUES, EXTRAS, CHUNK = range(1, 9)
-WORDS = [None, "stale", "unsupported", "denied", "stuck", "lost", None, "stale"]
-INCOMPATIBLE, MOST, I64 = 0x80, 64 << 20, np.dtype("<i8")
+QUALITIES = ["good", "stale", "unsupported", "denied", "stuck", "lost", "good", "stale"]
+MOST = 64 << 20  # bytes that anything but a block may unpack to
+BAD = (ValueError, LookupError, TypeError, OverflowError, struct.error, zstandard.ZstdError, msgpack.UnpackException)
 Series = collections.namedtuple("Series", "mono_ns time value quality age_ns")
 
 
@@ -34,42 +25,32 @@ class Damage(UserWarning):
     """A stretch of a recording that could not be read."""
 
 
-BAD = (ValueError, LookupError, TypeError, OverflowError, struct.error, zstandard.ZstdError, msgpack.UnpackException)
-
-# ---- checksums and compression ----
-
 TABLE = np.arange(256, dtype=np.uint32)
 for _ in range(8):
-    TABLE = (TABLE >> np.uint32(1)) ^ np.where(TABLE & 1, np.uint32(0x82F63B78), np.uint32(0))
+    TABLE = TABLE >> 1 ^ np.where(TABLE & 1, np.uint32(0x82F63B78), np.uint32(0))
 PLAIN, LANE = TABLE.tolist(), 256
 
 
 def through(registers, columns):
     """CRC registers, each led through its own bytes."""
     for column in columns:
-        registers = TABLE[(registers ^ column) & 0xFF] ^ (registers >> 8)
+        registers = TABLE[(registers ^ column) & 0xFF] ^ registers >> 8
     return registers
 
 
-# What a lane of zeros makes of each bit of a register; the rest follows, as a CRC is linear.
-BITS = through(np.uint32(1) << np.arange(32, dtype=np.uint32), np.zeros((LANE, 32), np.uint32)).tolist()
-BYTES = [[0] * 256 for _ in range(4)]
-for place, bits in ((place, bits) for place in range(4) for bits in range(256)):
-    for bit in (bit for bit in range(8) if bits >> bit & 1):
-        BYTES[place][bits] ^= BITS[8 * place + bit]
+# What a lane of zeros makes of each byte of a register. A CRC is linear: the rest of a lane is added to that.
+ZEROS = through(np.arange(256, dtype=np.uint32) << np.arange(0, 32, 8, dtype=np.uint32)[:, None], [0] * LANE).tolist()
 
 
 def crc32c(data, crc=0):
-    """CRC32C of bytes, continued from that of bytes before them. Long ones are led through side by side, in lanes."""
-    crc ^= 0xFFFFFFFF
-    lanes = len(data) // LANE if len(data) > 8192 else 0
+    """CRC32C of bytes, continued from that of the bytes before. Many bytes are led through side by side, in lanes."""
+    crc, lanes = crc ^ 0xFFFFFFFF, len(data) // LANE if len(data) > 8192 else 0
     if lanes:
-        table = np.frombuffer(data, np.uint8, lanes * LANE).reshape(lanes, LANE).T.astype(np.uint32, order="C")
-        for register in through(np.zeros(lanes, np.uint32), table).tolist():
-            a, b, c, d = crc & 0xFF, crc >> 8 & 0xFF, crc >> 16 & 0xFF, crc >> 24
-            crc = BYTES[0][a] ^ BYTES[1][b] ^ BYTES[2][c] ^ BYTES[3][d] ^ register
-    for byte in bytes(data[lanes * LANE:]):
-        crc = PLAIN[(crc ^ byte) & 0xFF] ^ (crc >> 8)
+        columns = np.frombuffer(data, np.uint8, lanes * LANE).reshape(lanes, LANE).T.astype(np.uint32, order="C")
+        for lane in through(np.zeros(lanes, np.uint32), columns).tolist():
+            crc = lane ^ ZEROS[0][crc & 255] ^ ZEROS[1][crc >> 8 & 255] ^ ZEROS[2][crc >> 16 & 255] ^ ZEROS[3][crc >> 24]
+    for byte in data[lanes * LANE:]:
+        crc = PLAIN[(crc ^ byte) & 0xFF] ^ crc >> 8
     return crc ^ 0xFFFFFFFF
 
 
@@ -85,97 +66,82 @@ def unpack(data):
     return msgpack.unpackb(data, strict_map_key=False)
 
 
-# ---- blocks ----
-
-
 def numbers(data, encoding, count):
-    """A stream of numbers, as int64."""
+    """A stream of numbers, as int64: docs/format-blocks.md, "Encodings"."""
+    def part(at):
+        (length,) = struct.unpack_from("<I", data, at)
+        found = data[at + 4:at + 4 + length]
+        return np.frombuffer(found if length == count else unzstd(found, count), np.uint8, count), at + 4 + length
+
+    u = np.zeros(count, np.uint64)
     if encoding == 1:
-        (length,) = struct.unpack_from("<I", data)
-        tokens = data[4:4 + length] if length == count else unzstd(data[4:4 + length], count)
-        token = np.frombuffer(tokens, np.uint8, count).astype(np.int64)
-        width = np.where(token < 16, 0, (token - 16) // 4 + 2)
-        at = np.cumsum(width) - width
-        stream = np.frombuffer(data[4 + length:] + bytes(16), np.uint8)
-        if count and at[-1] + width[-1] > 8 * (len(stream) - 16):
+        tokens, at = part(0)
+        stream = np.frombuffer(data[at:] + bytes(16), np.uint8)
+        width = np.where(tokens < 16, 0, (tokens.astype(np.int64) - 16) // 4 + 2)
+        begin = np.cumsum(width) - width
+        if count and begin[-1] + width[-1] > 8 * (len(stream) - 16):
             raise ValueError("bits are missing")
-        windows = np.lib.stride_tricks.sliding_window_view(stream, 8)
-        low, shift = windows[at >> 3].view("<u8")[:, 0], (at & 7).astype(np.uint64)
-        high = stream[(at >> 3) + 8].astype(np.uint64) << (np.uint64(63) - shift) << np.uint64(1)
-        size = width.astype(np.uint64)
-        rest = (low >> shift | high) & ((np.uint64(1) << size) - np.uint64(1))
-        top = ((4 + (token & 3)).astype(np.uint64)) << size
-        u = np.where(token < 16, token.astype(np.uint64), top | rest)
+        # A number of up to 61 bits lies in 9 bytes: 8 of them, shifted, and what the ninth has of it.
+        low = np.lib.stride_tricks.sliding_window_view(stream, 8)[begin >> 3].view("<u8")[:, 0]
+        ninth, shift, width = stream[(begin >> 3) + 8].astype(np.uint64), (begin & 7).astype(np.uint64), width.astype(np.uint64)
+        bits = (low >> shift | ninth << (63 - shift) << 1) & ((np.uint64(1) << width) - 1)
+        u = np.where(tokens < 16, tokens, (4 + (tokens & 3)).astype(np.uint64) << width | bits)
     elif encoding == 2:
-        u, at = np.zeros(count, np.uint64), 1
+        at = 1
         for plane in range(data[0]):
-            (length,) = struct.unpack_from("<I", data, at)
-            part, at = data[at + 4:at + 4 + length], at + 4 + length
-            part = part if length == count else unzstd(part, count)
-            u |= np.frombuffer(part, np.uint8, count).astype(np.uint64) << np.uint64(8 * plane)
+            found, at = part(at)
+            u |= found.astype(np.uint64) << np.uint64(8 * plane)
     else:
         raise ValueError(f"numbers in encoding {encoding}")
-    return (u >> np.uint64(1)).view(I64) ^ -(u & np.uint64(1)).view(I64)
+    return (u >> 1).view(np.int64) ^ -(u & 1).view(np.int64)
 
 
 class Block:
-    """Some minutes of Frames as columns. Chunks are decoded when they are needed."""
+    """Some minutes of Frames as columns; chunks are decoded when they are needed. `places`: the series by place."""
 
-    def __init__(self, payload, places, ids):
-        self.payload, self.ids = payload, ids
+    def __init__(self, payload, places):
         (length,) = struct.unpack_from("<I", payload)
-        self.index, at, self.streams, self.chunks, self.done = unpack(payload[4:4 + length]), 4 + length, {}, [], {}
-        for kind, encoding, _, first, columns, count, size, check in struct.iter_unpack("<BBHIIIII", self.index["streams"]):
-            stream = (at, size, encoding, count, check)
+        self.payload, self.index, self.streams, self.chunks, self.decoded = payload, unpack(payload[4:4 + length]), {}, [], {}
+        at, total, count = 4 + length, 0, self.index["frames"]
+        for kind, encoding, _, first, columns, much, size, check in struct.iter_unpack("<BBHIIIII", self.index["streams"]):
+            self.streams[kind] = (at, encoding, much, size, check)
             if kind == CHUNK:
-                self.chunks.append((first, columns, stream))
-            else:
-                self.streams[kind] = stream
-            at += size
-        decoded = sum(stream[3] * 8 for stream in [*self.streams.values(), *(chunk[2] for chunk in self.chunks)])
-        count, samples = self.index["frames"], self.index["samples"]
-        if decoded > 256 << 20 or count > 1 << 20 or samples > 1 << 24:
+                self.chunks.append((first, columns, self.streams.pop(CHUNK)))
+            at, total = at + size, total + 8 * much
+        if total > 256 << 20 or count > 1 << 20 or self.index["samples"] > 1 << 24:
             raise ValueError("more is announced than a block may hold")
         self.probe, self.boot, self.shape, self.flags, seq, mono, real, self.took = self.stream(FRAMES).reshape(8, count)
-        self.seq, self.mono = np.cumsum(seq + 1).view(np.uint64), np.cumsum(mono)
-        self.real = np.cumsum(real) + self.mono
+        self.seq, mono = np.cumsum(seq + 1).view(np.uint64), np.cumsum(mono)
+        self.real, self.mono = np.cumsum(real) + mono, mono.view(np.uint64)
         place, code, self.scale, step, self.center = self.stream(COLUMNS).reshape(5, -1)
-        self.kind, self.transform, self.step = code & 7, code >> 3, np.cumsum(step)
-        self.first = np.cumsum(self.stream(SUMMARY).reshape(4, -1)[0])
-        self.keys = [places[place] for place in np.cumsum(place).tolist()]
-        column = {place: column for column, place in enumerate(np.cumsum(place).tolist())}
-        shapes = self.stream(SHAPES)
-        lengths, rest = shapes[1:1 + shapes[0]], shapes[1 + shapes[0]:]
-        ends = np.cumsum(lengths)
-        lists = [np.cumsum(rest[end - length:end]) - 1 for length, end in zip(lengths, ends)]
-        self.shapes = [np.array([column[place] for place in shape.tolist()], np.int64) for shape in lists]
-        # How often each shape occurs, and so how many rows each column has.
+        self.kind, self.transform, self.step, place = code & 7, code >> 3, np.cumsum(step), np.cumsum(place).tolist()
+        self.first, self.keys = np.cumsum(self.stream(SUMMARY).reshape(4, -1)[0]), [places[each] for each in place]
+        column_of, (shapes, *rest) = {each: column for column, each in enumerate(place)}, np.split(self.stream(SHAPES), [1])
+        lengths, rest = rest[0][:shapes[0]], rest[0][shapes[0]:]
+        lists = (np.cumsum(each) - 1 for each in np.split(rest, np.cumsum(lengths))[:-1])
+        self.shapes = [np.array([column_of[each] for each in shape.tolist()], np.int64) for shape in lists]
         often = np.bincount(self.shape, minlength=len(self.shapes))
-        self.rows = np.zeros(len(self.keys), np.int64)
-        for shape, times in zip(self.shapes, often):
-            self.rows += times * np.bincount(shape, minlength=len(self.keys))
-        self.values = unpack(self.stream(VALUES)) if VALUES in self.streams else []
-        self.runs = collections.defaultdict(list)
+        rows = (times * np.bincount(shape, minlength=len(place)) for shape, times in zip(self.shapes, often))
+        self.rows = sum(rows, np.zeros(len(place), np.int64))
+        self.values, self.runs = unpack(self.stream(VALUES)) if VALUES in self.streams else [], collections.defaultdict(list)
         runs = self.stream(QUALITY).reshape(6, -1) if QUALITY in self.streams else np.zeros((6, 0), np.int64)
-        of, argument, behind, before = np.cumsum(runs[0]), np.cumsum(runs[4]).view(np.uint64), 0, None
-        for column, gap, more, code, why, value in np.array([of, *runs[1:4], argument.view(I64), runs[5]]).T.tolist():
+        runs[0], runs[4], behind, before = np.cumsum(runs[0]), np.cumsum(runs[4]), 0, None
+        for column, gap, more, code, argument, value in runs.T.tolist():
             row = gap + (behind if column == before else 0)
             before, behind = column, row + more + 1
             if not 0 <= row < behind <= self.rows[column]:
                 raise ValueError("a quality of no row")
-            self.runs[column].append((row, behind, code, why & (1 << 64) - 1, value))
+            self.runs[column].append((row, behind, code, argument & (1 << 64) - 1, value))
 
     def stream(self, of):
-        at, size, encoding, count, check = self.streams[of] if isinstance(of, int) else of
+        at, encoding, count, size, check = self.streams[of] if isinstance(of, int) else of
         data = self.payload[at:at + size]
         if len(data) != size or crc32c(data) != check:
             raise ValueError("a stream's checksum does not fit")
-        if encoding in (3, 4):
-            return unzstd(data, count) if encoding == 3 else data
-        return numbers(data, encoding, count)
+        return data if encoding == 4 else unzstd(data, count) if encoding == 3 else numbers(data, encoding, count)
 
     def decode(self, wanted):
-        """The numbers of the chunk's columns up to the one that is wanted."""
+        """Decodes the chunk that has this column: what its columns teach each other is in none of them alone."""
         first, columns, stream = next(chunk for chunk in self.chunks if 0 <= wanted - chunk[0] < chunk[1])
         coded = [column for column in range(first, first + columns) if self.transform[column] > 1]
         written = self.stream(stream).reshape(len(coded), self.rows[wanted] - 1)
@@ -186,327 +152,254 @@ class Block:
             x = v + (means[of] + 128 >> 8) if transform in (3, 5) else np.cumsum(v) if transform == 6 else v
             k = np.cumsum(x) if of else x + self.center[column]
             taught[of] += 1
-            means[of] += ((x << 8) - means[of]) >> min(5, taught[of].bit_length() - 1)
-            self.done[column] = self.first[column] + self.step[column] * np.concatenate([[0], k])
+            means[of] += (x << 8) - means[of] >> min(5, taught[of].bit_length() - 1)
+            self.decoded[column] = self.first[column] + self.step[column] * np.concatenate([[0], k])
 
     def numbers(self, column):
-        transform, center, first = self.transform[column], self.center[column], self.first[column:column + 1]
-        if transform == 0:
+        first, center = self.first[column:column + 1], int(self.center[column])
+        if self.transform[column] == 0:
             return np.repeat(first, self.rows[column])
-        if transform == 1:
-            like = self.numbers(column - (int(center) >> 1))
+        if self.transform[column] == 1:
+            like = self.numbers(column - (center >> 1))
             return first + (like[:1] - like if center & 1 else like - like[:1])
-        if column not in self.done:
+        if column not in self.decoded:
             self.decode(column)
-        return self.done[column]
+        return self.decoded[column]
 
     def column(self, column):
-        """Its rows: values (anything where there is none), words for their quality, ages or instants; calls by row."""
+        """Of each row the value (anything where there is none), the quality, its age or since when, the call."""
         number, kind, scale = self.numbers(column), self.kind[column], int(self.scale[column])
-        value = {
-            0: lambda: np.zeros(len(number)),
-            1: lambda: number.view(np.uint64),
-            2: lambda: number / 10.0**scale if scale < 32 else number * (1.0 / 10.0 ** (scale - 32)),
-            3: lambda: np.where(number < 0, number ^ np.int64(0x7FFF_FFFF_FFFF_FFFF), number).view(np.float64),
-            4: lambda: number != 0,
-            5: lambda: np.array([self.values[place] for place in number.tolist()] + [None], object)[:-1],
-        }[int(kind)]()
-        quality, argument, calls = np.full(len(number), "good", "U11"), np.zeros(len(number), np.uint64), {}
+        if kind == 2:
+            number = number / 10.0**scale if scale < 32 else number * (1.0 / 10.0 ** (scale - 32))
+        elif kind == 3:
+            number = np.where(number < 0, number ^ np.int64(2**63 - 1), number).view(np.float64)
+        value = (number.view(np.uint64) if kind == 1 else number != 0 if kind == 4 else number).tolist()
+        if kind == 5:
+            value = [self.values[place] for place in value]
+        quality, argument, call = ["good"] * len(value), [0] * len(value), [None] * len(value)
         for row, end, code, why, place in self.runs.get(column, ()):
-            quality[row:end], argument[row:end] = WORDS[code] or "good", why
-            if code in (6, 7):
-                value = value.astype(object)
-                value[row:end] = self.values[place]
-            elif code == 4:
-                calls.update(dict.fromkeys(range(row, end), self.values[place]))
-        return value, quality, argument, calls
+            quality[row:end], argument[row:end] = [QUALITIES[code]] * (end - row), [why] * (end - row)
+            if code in (4, 6, 7):
+                (call if code == 4 else value)[row:end] = [self.values[place]] * (end - row)
+        return value, quality, argument, call
 
     def series(self, key):
-        """The parts of a series; one that went and came again has several columns."""
+        """Rows of a series, in the order of Frames. One that went and came again has several columns."""
+        found = []
         for column in (column for column, name in enumerate(self.keys) if name == key):
             often = np.array([np.count_nonzero(shape == column) for shape in self.shapes], np.int64)
-            rows = np.repeat(np.arange(len(self.seq)), often[self.shape])
-            value, quality, argument, _ = self.column(column)
-            yield self.mono.view(np.uint64)[rows], self.real[rows], self.flags[rows], value, quality, argument
+            at = np.repeat(np.arange(len(self.seq)), often[self.shape])
+            stamps = (each[at].tolist() for each in (self.mono, self.real, self.flags))
+            found.extend(zip(at.tolist(), *stamps, *self.column(column)))
+        return [row[1:] for row in sorted(found, key=lambda row: row[0])]
 
     def frames(self):
-        extras, readings = {extra["frame"]: extra for extra in unpack(self.stream(EXTRAS))}, []
-        for column, name in enumerate(self.keys):
-            value, quality, argument, calls = self.column(column)
-            rows = zip(value.tolist(), quality.tolist(), argument.tolist())
-            readings.append(iter([(*name, reading(*row, calls.get(at))) for at, row in enumerate(rows)]))
-        lists = (self.probe, self.boot, self.shape, self.flags, self.seq, self.mono.view(np.uint64), self.real, self.took)
+        extras = {extra.pop("frame"): extra for extra in unpack(self.stream(EXTRAS))}
+        samples = [zip(itertools.repeat(name), *self.column(column)) for column, name in enumerate(self.keys)]
+        lists = (self.probe, self.boot, self.shape, self.flags, self.seq, self.mono, self.real, self.took)
         for at, (probe, boot, shape, flags, seq, mono, real, took) in enumerate(zip(*(each.tolist() for each in lists))):
             frame = {"probe": self.index["probes"][probe], "boot": self.index["boots"][boot], "seq": seq, "took_us": took}
             frame["at"] = {**({"mono_ns": mono} if flags & 1 else {}), **({"real_ns": real} if flags & 2 else {})}
-            frame["samples"] = [next(readings[column]) for column in self.shapes[shape].tolist()]
-            frame.update((name, value) for name, value in extras.get(at, {}).items() if name != "frame")
-            yield {**frame, "burst": True} if flags & 4 else frame
+            taken = (next(samples[column]) for column in self.shapes[shape].tolist())
+            frame["samples"] = [(*name, reading(*told)) for name, *told in taken]
+            yield {**frame, **extras.get(at, {}), **({"burst": True} if flags & 4 else {})}
 
 
 def reading(value, quality, argument, call):
-    if quality == "good":
-        return value
+    """As it is in a Frame."""
     more = {"stale": {"stale": [value, argument]}, "stuck": {"stuck": [argument, call]}}
-    return {"quality": quality, **more.get(quality, {})}
+    return value if quality == "good" else {"quality": quality, **more.get(quality, {})}
 
 
-# ---- files ----
-
-
-def opened(path, magic):
-    """A file's bytes, major version, id, header map, where that ends, and the checksum with which its chain begins."""
-    with open(path, "rb") as file:
-        data = file.read()
-    found, major, _minor, length, ident, check = PREFIX.unpack_from(data)
-    if found != magic or check != crc32c(data[:32]):
-        raise ValueError("it is not a recording, or its header is damaged")
-    if major not in (1, 2):
-        raise ValueError(f"format version {major}: a newer reader is needed")
-    at, chain = 36 + length + 4, crc32c(data[36:36 + length], crc32c(data[:32]))
-    if length > 1 << 20 or struct.unpack_from("<I", data, at - 4)[0] != chain:
-        raise ValueError("its header is damaged")
-    return data, major, ident.hex(), unpack(data[36:36 + length]), at, chain
+def cells(told):
+    """A reading of a Frame as value, quality, age or since when, call."""
+    if not isinstance(told, dict):
+        return told, "good", 0, None
+    value, age = told.get("stale", (None, 0))
+    since, call = told.get("stuck", (age, None))
+    return value, told["quality"], since, call
 
 
 class Segment:
-    """One segment and its journals. `whole`: it was closed on purpose and nothing of it is damaged."""
+    """A segment and its journals, or (by its magic) a journal. `closed`: on purpose; `whole`: nothing is damaged."""
 
-    def __init__(self, path):
+    def __init__(self, path, magic=b"GPUDECK\n"):
         self.path, self.ids, self.whole, self.closed = path, {}, True, False
-        self.data, self.major, self.id, self.header, self.start, self.chain = opened(path, b"GPUDECK\n")
+        with open(path, "rb") as file:
+            self.data = file.read()
+        found, self.major, _, length, ident, check = PREFIX.unpack_from(self.data)
+        self.start, self.chain = 40 + length, crc32c(self.data[36:36 + length], crc32c(self.data[:32]))
+        if found != magic or check != crc32c(self.data[:32]):
+            raise ValueError("it is not a recording, or its header is damaged")
+        if self.major not in (1, 2):
+            raise ValueError(f"format version {self.major}: a newer reader is needed")
+        if length > 1 << 20 or struct.unpack_from("<I", self.data, 36 + length)[0] != self.chain:
+            raise ValueError("its header is damaged")
+        self.id, self.header = ident.hex(), unpack(self.data[36:36 + length])
 
-    def warn(self, path, at, why):
+    def damaged(self, at, why):
         self.whole = False
-        warnings.warn(f"{path}: byte {at}: {why}", Damage, stacklevel=2)
+        warnings.warn(f"{self.path}: byte {at}: {why}", Damage, stacklevel=2)
 
     def named(self, frame):
-        """A Frame with its series by name."""
         for told in frame.pop("declares", []):
             key = (told["entity"], told["metric"])
             if self.ids.setdefault(told["id"], key) != key:
                 raise ValueError("a series is declared again as something else")
-        samples = frame.get("samples", [])
-        return {**frame, "samples": [(*self.ids[id], value) for id, value in samples if id in self.ids]}
+        return {**frame, "samples": [(*self.ids[id], told) for id, told in frame.get("samples", []) if id in self.ids]}
 
-    def records(self, path, data, at, chain):
-        """The Frames of a chain of records, each with whether it is a context."""
-        stream = zstandard.ZstdDecompressor(max_window_size=1 << 20).decompressobj()
-        while at < len(data):
+    def records(self, contexts):
+        """The Frames of a chain of records; those that say what is in force only where they are wanted."""
+        at, chain, stream = self.start, self.chain, zstandard.ZstdDecompressor(max_window_size=1 << 20).decompressobj()
+        while at < len(self.data) and not self.closed:
             try:
-                kind, flags, _, length, check = RECORD.unpack_from(data, at)
-                payload = data[at + 12:at + 12 + length]
-                if length > 16 << 20 or len(payload) < length or check != crc32c(payload, crc32c(data[at:at + 8], chain)):
-                    raise ValueError("a record is torn or damaged; what lies behind it cannot be relied on")
-                if flags & INCOMPATIBLE:
+                kind, flags, _, length, check = RECORD.unpack_from(self.data, at)
+                payload = self.data[at + 12:at + 12 + length]
+                if length > 16 << 20 or len(payload) < length or check != crc32c(payload, crc32c(self.data[at:at + 8], chain)):
+                    raise ValueError("a record is torn or damaged; nothing behind it can be relied on")
+                if flags & 0x80:
                     raise ValueError("a newer reader is needed")
-                if kind == 3:
-                    self.closed = self.closed or path == self.path
-                    return
+                unpacker, self.closed = msgpack.Unpacker(strict_map_key=False, max_buffer_size=MOST), kind == 3
+                for part in range(0, length, 1024) if kind == 4 else ():
+                    unpacker.feed(stream.decompress(payload[part:part + 1024]))  # raises when it becomes too much
                 if kind in (1, 2):
-                    yield self.named(unpack(payload)), kind == 2
-                elif kind == 4:
-                    found = b""
-                    for part in range(0, length, 1024):
-                        found += stream.decompress(payload[part:part + 1024])
-                        if len(found) > MOST:
-                            raise ValueError("a record unpacks to too much")
-                    unpacker = msgpack.Unpacker(strict_map_key=False, max_buffer_size=MOST)
-                    unpacker.feed(found)
-                    for frame in unpacker:
-                        yield self.named(frame), False
+                    unpacker.feed(payload)
+                for frame in map(self.named, unpacker):
+                    if contexts or kind != 2:
+                        yield frame
             except BAD as why:
-                return self.warn(path, at, why)
+                return self.damaged(at, why)
             at, chain = at + 12 + length, check
 
     def journals(self):
+        """The Frames of its journals."""
         folder, name = os.path.split(self.path)
-        pattern = re.compile(re.escape(name) + r"\.j(\d+)")
-        found = ((pattern.fullmatch(entry), os.path.join(folder, entry)) for entry in os.listdir(folder or "."))
-        for _, path in sorted((int(match[1]), path) for match, path in found if match):
+        names = (re.fullmatch(re.escape(name) + r"\.j(\d+)", entry) for entry in os.listdir(folder or "."))
+        for match in sorted(filter(None, names), key=lambda match: int(match[1])):
             try:
-                data, _, _, header, at, chain = opened(path, b"GPUDECKJ")
-                if header.get("segment") != self.id:
+                journal = Segment(os.path.join(folder, match[0]), b"GPUDECKJ")
+                if journal.header.get("segment") != self.id:
                     raise ValueError("it belongs to another segment")
+                yield from journal.records(contexts=False)
             except (*BAD, OSError) as why:
-                self.warn(path, 0, why)
-                continue
-            yield from (frame for frame, context in self.records(path, data, at, chain) if not context)
-
-    def head(self, at):
-        """The section that begins here, if one does: kind, flags, payload, sequence numbers; and where it ends."""
-        if at + 44 > len(self.data):
-            return None
-        magic, kind, flags, _, _, length, checked, first, last, check, own = SECTION.unpack_from(self.data, at)
-        seed = crc32c(struct.pack("<Q", at), self.chain)
-        end = at + 44 + length
-        if magic != b"GDKs" or own != crc32c(self.data[at:at + 40], seed) or end > len(self.data) or length > MOST:
-            return None
-        fits = crc32c(self.data[at + 44:at + 44 + min(checked, length)], seed) == check and not flags & INCOMPATIBLE
-        return at, kind, fits, self.data[at + 44:end], first, last, end
+                self.damaged(0, f"{match[0]}: {why}")
 
     def sections(self):
-        """Every section, found from the front; behind damage, the next whose head fits."""
-        at = self.start
-        while at < len(self.data) and not self.closed:
-            found, start = self.head(at), at
-            while found is None and at >= 0:
-                at = self.data.find(b"GDKs", at + 1)
-                found = self.head(at) if at >= 0 else None
-            if start != at and (at >= 0 or not next(self.journals(), None)):
-                self.warn(self.path, start, "a section is torn or damaged")
-            if found is None:
-                return
-            self.closed, at = found[1] == DIRECTORY, found[-1]
-            yield found
+        """Every section: offset, kind, payload (or why not), sequence numbers. Behind damage: the next that fits."""
+        at, lost = self.start, None
+        while 0 <= at <= len(self.data) - 44 and not self.closed:
+            magic, kind, flags, _, _, length, checked, first, last, check, own = SECTION.unpack_from(self.data, at)
+            seed, end = crc32c(struct.pack("<Q", at), self.chain), at + 44 + length
+            if magic != b"GDKs" or own != crc32c(self.data[at:at + 40], seed) or end > len(self.data) or length > MOST:
+                lost, at = at if lost is None else lost, self.data.find(b"GDKs", at + 1)
+                continue
+            if lost is not None:
+                lost = self.damaged(lost, "a section is torn or damaged")
+            fits = not flags & 0x80 and check == crc32c(self.data[at + 44:at + 44 + min(checked, length)], seed)
+            yield at, kind, self.data[at + 44:end] if fits else None, first, last
+            self.closed, at = kind == DIRECTORY, end
+        if not self.closed and (lost is not None or at < len(self.data)) and not next(self.journals(), None):
+            self.damaged(at if lost is None else lost, "the file ends in the middle of a section")
 
-    def read(self, of_block, of_frame, bursts=False, context=True):
+    def read(self, of_block, of_frame, bursts, contexts):
         """What `of_block` and `of_frame` make of it, in the order of recording."""
+        def chosen(frames, first=0, last=1 << 64):
+            right = (frame for frame in frames if bool(frame.get("burst")) == bursts and first <= frame.get("seq", 0) <= last)
+            return itertools.chain.from_iterable(map(of_frame, right))
+
         if self.major == 1:
-            for frame, is_context in self.records(self.path, self.data, self.start, self.chain):
-                if bool(frame.get("burst")) == bursts and (context or not is_context):
-                    yield from of_frame(frame)
-            return
-        sections, places, behind, last_seq = list(self.sections()), {}, 0, 0
-        for at, kind, fits, payload, *_ in sections:
+            return (yield from chosen(self.records(contexts)))
+        sections, places, place, last_seq = list(self.sections()), {}, 0, 0
+        for at, kind, payload, first, last in sorted(sections, key=lambda section: section[1] != SCHEMA):
             try:
-                if kind == SCHEMA and fits:
-                    schema = unpack(unzstd(payload))
-                    behind = schema.get("first", behind)
-                    for told in schema["series"]:
-                        self.ids[told["id"]] = places[behind] = (told["entity"], told["metric"])
-                        behind += 1
-            except BAD as why:
-                self.warn(self.path, at, why)
-        for at, kind, fits, payload, first, last, _ in sections:
-            try:
-                if not fits:
+                if payload is None:
                     raise ValueError("a section's checksum does not fit, or only a newer reader knows it")
-                if kind == CONTEXT and context and not bursts:
-                    for frame in unpack(unzstd(payload)):
-                        yield from of_frame(self.named(frame))
-                if kind == (BURST if bursts else BLOCK):
-                    last_seq = max(last_seq, last)
-                    yield from list(of_block(Block(payload, places, self.ids)))
+                if kind == SCHEMA:
+                    schema = unpack(unzstd(payload))
+                    for place, told in enumerate(schema["series"], schema.get("first", place)):
+                        self.ids[told["id"]] = places[place] = (told["entity"], told["metric"])
+                    place += 1
+                elif kind == CONTEXT and contexts:
+                    yield from chosen(map(self.named, unpack(unzstd(payload))))
+                elif kind == (BURST if bursts else BLOCK):
+                    yield from list(of_block(Block(payload, places)))
             except BAD as why:
-                self.warn(self.path, at, why)
+                self.damaged(at, why)
                 if kind == (BURST if bursts else BLOCK):
-                    for frame in self.journals():
-                        if first <= frame["seq"] <= last and bool(frame.get("burst")) == bursts:
-                            yield from of_frame(frame)
+                    yield from chosen(self.journals(), first, last)
+            last_seq = max(last_seq, last) if kind == BLOCK or bursts else last_seq
         if not self.closed:
-            for frame in self.journals():
-                if frame["seq"] > last_seq and bool(frame.get("burst")) == bursts:
-                    last_seq = frame["seq"]
-                    yield from of_frame(frame)
+            yield from chosen(self.journals(), last_seq + 1)
 
 
 def walk(path, of_block, of_frame, bursts=False):
-    path, paths = os.fspath(path), [os.fspath(path)]
-    if os.path.isdir(path):
-        entries = (os.path.join(path, name) for name in os.listdir(path) if name.endswith(".gdk"))
-        paths = sorted(entry for entry in entries if os.path.isfile(entry) and not os.path.islink(entry))
-    segments, before = [], None
-    for each in paths:
+    """All segments by ordinal. What one says of those before it is passed over if the last of them was read whole."""
+    path, segments, before = os.fspath(path), [], None
+    names = [name for name in os.listdir(path) if name.endswith(".gdk")] if os.path.isdir(path) else [""]
+    for each in (os.path.join(path, name) if name else path for name in names):
         try:
-            segments.append(Segment(each))
+            segments += [Segment(each)] if each == path or os.path.isfile(each) and not os.path.islink(each) else []
         except (*BAD, OSError) as why:
             if each == path:
                 raise
             warnings.warn(f"{each}: {why}", Damage, stacklevel=2)
-    for segment in sorted(segments, key=lambda segment: segment.header.get("ordinal", 0)):
+    for segment in sorted(segments, key=lambda segment: (segment.header.get("ordinal", 0), segment.path)):
         ordinal = segment.header.get("ordinal", 0)
-        yield from segment.read(of_block, of_frame, bursts, context=before is None or before + 1 != ordinal)
+        yield from segment.read(of_block, of_frame, bursts, before is None or before + 1 != ordinal)
         before = ordinal if segment.whole and segment.closed else None
 
 
 def frames(path, bursts=False):
-    """Every Frame, in the order of recording. `samples` are triples: entity, metric, reading."""
+    """Every Frame, in the order of recording; `bursts`: those read faster around a trigger instead."""
     return walk(path, Block.frames, lambda frame: [frame], bursts)
 
 
-def cells(value):
-    """A reading as value, quality, age or instant, call."""
-    if not isinstance(value, dict):
-        return value, "good", None, None
-    stale, stuck = value.get("stale", (None, None)), value.get("stuck", (None, None))
-    return stale[0], value["quality"], stale[1] if stale[1] is not None else stuck[0], stuck[1]
-
-
 def series(path, entity, metric, bursts=False):
-    """One series as masked arrays: `mono_ns`, `time`, `value` (whole numbers, doubles, yes and no, or objects), `quality`,
-    `age_ns` (of stale ones). What is not known is masked, and is never 0."""
-    key, parts = (entity, metric), []
-
-    def of_block(block):
-        found = list(block.series(key))
-        order = np.argsort(np.concatenate([part[0] for part in found]), kind="stable") if len(found) > 1 else slice(None)
-        return [tuple(each[order] for each in joined(found))] if found else []
-
+    """One series as masked arrays: what is not known is masked, and never 0. Values that are not all whole numbers, all
+    doubles or all yes and no are objects."""
     def of_frame(frame):
-        at = frame["at"]
-        flags = ("mono_ns" in at) + 2 * ("real_ns" in at)
-        for told in (cells(sample[2]) for sample in frame["samples"] if sample[:2] == key):
-            yield at.get("mono_ns", 0), at.get("real_ns", 0), flags, told[0], told[1], told[2] or 0
+        mono, real = frame["at"].get("mono_ns"), frame["at"].get("real_ns")
+        start = (mono or 0, real or 0, (mono is not None) + 2 * (real is not None))
+        return [(*start, *cells(told)) for *key, told in frame["samples"] if key == [entity, metric]]
 
-    single = []
-
-    def flush():
-        if single:
-            mono, real, flags, value, quality, argument = zip(*single)
-            kinds = {type(each) for each in value if each is not None}
-            dtype = {int: np.uint64, float: np.float64, bool: np.bool_}.get(*kinds, object) if len(kinds) == 1 else object
-            array = np.array([*((each if each is not None or dtype is object else 0) for each in value), None], object)[:-1]
-            parts.append((np.array(mono, np.uint64), np.array(real, np.int64), np.array(flags), array.astype(dtype),
-                          np.array(quality, "U11"), np.array(argument, np.uint64)))
-            single.clear()
-
-    for found in walk(path, of_block, of_frame, bursts):
-        if isinstance(found[0], np.ndarray):
-            flush()
-            parts.append(found)
-        else:
-            single.append(found)
-    flush()
-    mono, real, flags, value, quality, argument = joined(parts) if parts else (np.zeros(0, np.int64),) * 4 + (np.zeros(0, "U11"), np.zeros(0))
-    known = (quality == "good") | (quality == "stale")
-    masked = np.ma.masked_array
-    return Series(masked(mono, ~(flags & 1).astype(bool)), masked(real.view("datetime64[ns]"), ~(flags & 2).astype(bool)),
-                  masked(value, ~known), quality, masked(argument, quality != "stale"))
+    rows = list(walk(path, lambda block: block.series((entity, metric)), of_frame, bursts))
+    mono, real, flags, value, quality, why, _ = zip(*rows) if rows else [()] * 7
+    flags, quality, masked = np.array(flags, np.int64), np.array(quality, "U11"), np.ma.masked_array
+    missing = ~np.isin(quality, ("good", "stale"))
+    kinds = {type(each) for each, none in zip(value, missing) if not none}
+    dtype = {int: np.uint64, float: np.float64, bool: np.bool_}.get(next(iter(kinds)), object) if len(kinds) == 1 else object
+    held = np.zeros(len(rows), dtype)
+    held[~missing] = [each for each, none in zip(value, missing) if not none]
+    time = np.array(real, np.int64).view("datetime64[ns]")
+    return Series(masked(np.array(mono, np.uint64), flags & 1 == 0), masked(time, flags & 2 == 0), masked(held, missing), quality,
+                  masked(np.array(why, np.uint64), quality != "stale"))
 
 
-def joined(parts):
-    """Parts one behind the other. Values that are not all of one kind are objects."""
-    kinds = {part[3].dtype for part in parts if np.isin(part[4], ("good", "stale")).any()}
-    dtype = kinds.pop() if len(kinds) == 1 else object
-    told = [tuple(each.astype(dtype) if place == 3 and (dtype is object or each.dtype != dtype) else each for place, each in enumerate(part)) for part in parts]
-    return [np.concatenate(each) for each in zip(*told)]
-
-
-def shown(text):
-    """Text from outside, harmless in a terminal and a spreadsheet."""
-    text = "".join(each if each.isprintable() else chr(0x2400 + ord(each)) if ord(each) < 32 else f"\\u{{{ord(each):x}}}" for each in text)
+def shown(told):
+    """Harmless in a terminal and a spreadsheet; numbers with the digits that give them back."""
+    if told is None or isinstance(told, int):
+        return "" if told is None else int(told)
+    if isinstance(told, float):
+        return "NaN" if told != told else np.format_float_positional(told, trim="-")
+    escape = lambda each: chr(0x2400 + ord(each)) if ord(each) < 32 else f"\\u{{{ord(each):x}}}"  # noqa: E731
+    text = "".join(each if each.isprintable() else escape(each) for each in told)
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def main(path, out):
-    table = csv.writer(out)
+    table, epoch = csv.writer(out), datetime.datetime(1970, 1, 1)
     table.writerow("time mono_ns boot seq probe entity metric value text quality age_ns since_mono_ns call".split())
     for frame in frames(path):
         at, time = frame["at"], ""
         if "real_ns" in at:
-            time = datetime.datetime(1970, 1, 1) + datetime.timedelta(microseconds=at["real_ns"] // 1000)
+            time = epoch + datetime.timedelta(microseconds=at["real_ns"] // 1000)
             time = time.isoformat(timespec="microseconds") + "Z"
-        start = [time, at.get("mono_ns", ""), frame.get("boot", ""), frame.get("seq", 0), frame["probe"]]
+        start = [time, at.get("mono_ns"), frame.get("boot", ""), frame.get("seq", 0), frame["probe"]]
         for entity, metric, told in frame["samples"]:
             value, quality, why, call = cells(told)
-            text = shown(value) if isinstance(value, str) else ""
-            number = "" if value is None or text or isinstance(value, str) else int(value) if isinstance(value, bool) else value
-            if isinstance(number, float):
-                number = "NaN" if number != number else np.format_float_positional(number, trim="-")
-            why = "" if why is None else why
-            ages = (why, "") if quality == "stale" else ("", why)
-            table.writerow([*start, shown(entity), shown(metric), number, text, quality, *ages, shown(call or "")])
+            both = ["", shown(value)] if isinstance(value, str) else [shown(value), ""]
+            ages = [why if quality == "stale" else "", why if quality == "stuck" else ""]
+            table.writerow([*start, shown(entity), shown(metric), *both, quality, *ages, shown(call)])
 
 
 if __name__ == "__main__":

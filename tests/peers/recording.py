@@ -31,6 +31,11 @@ def table(path, expected):
     return collections.Counter(row["quality"] for row in found)
 
 
+def forms(block):
+    """Which kinds of column and which transforms a block has."""
+    yield from zip(block.kind.tolist(), block.transform.tolist())
+
+
 def columns(path, bursts):
     """Each series alone, as arrays, is what the Frames have of it."""
     by_series = collections.defaultdict(list)
@@ -55,7 +60,7 @@ def columns(path, bursts):
 
 
 warnings.simplefilter("always", reader.Damage)
-qualities, series, burst = collections.Counter(), 0, 0
+qualities, series, burst, used = collections.Counter(), 0, 0, set()
 for exported in sorted(Path(sys.argv[2]).glob("*.csv")):
     recording = exported.with_suffix(".gdk") if exported.with_suffix(".gdk").exists() else exported.with_suffix("")
     damaged = exported.stem.startswith("damaged")
@@ -63,9 +68,12 @@ for exported in sorted(Path(sys.argv[2]).glob("*.csv")):
         qualities += table(recording, list(csv.DictReader(file, strict=True)))
     same(f"{recording} is damaged", bool(told), damaged)
     if not damaged:
+        used.update(reader.walk(recording, forms, lambda frame: ()))
         series += columns(recording, False)
         burst += columns(recording, True)
 assert {"good", "stale", "unsupported", "denied", "stuck", "lost"} <= set(qualities) and series and burst, (qualities, burst)
+kinds, transforms = (set(each) for each in zip(*used))
+assert kinds == set(range(6)) and transforms == set(range(7)), f"not put to the test: {kinds}, {transforms}"
 for data in (b"", b"123456789", bytes(range(256)) * 64 + b"odd"):
     whole, cut = reader.crc32c(data), len(data) // 3
     same("crc32c in two parts", reader.crc32c(data[cut:], reader.crc32c(data[:cut])), whole)
