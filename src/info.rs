@@ -1,5 +1,6 @@
 //! `gpudeck info`: what a recording holds, and whether it is whole.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::process::ExitCode;
 
@@ -25,12 +26,18 @@ fn text(info: &Info) -> String {
     let mut text = String::new();
     let mut row = |name: &str, told: String| {
         // Writing to a String cannot fail.
-        let _infallible = writeln!(text, "{name:<11} {}", clean(&told, 300));
+        let _infallible = writeln!(text, "{name:<14} {}", clean(&told, 300));
     };
     row("recording", info.path.clone());
     row("format", format!("{}, written by gpudeck {}", info.format, info.gpudeck));
     for (name, fact) in info.host.iter().chain(&info.driver) {
         row(name, fact.raw().to_owned());
+    }
+    if !info.trimmed_from.is_empty() {
+        row("trimmed from", info.trimmed_from.join(", "));
+    }
+    if let Some(redaction) = &info.redaction {
+        row("redacted", policy(redaction));
     }
     row("boots", info.boots.join(", "));
     row("from", moment(&info.first));
@@ -48,6 +55,14 @@ fn text(info: &Info) -> String {
         row("damage", damage.to_string());
     }
     text
+}
+
+/// How names were replaced, and what became of lines and notes.
+fn policy(redaction: &BTreeMap<String, String>) -> String {
+    let part = |(name, word): (&str, &str)| redaction.get(name).map(|told| format!("{word}{told}"));
+    let parts = [("method", ""), ("key", "key: "), ("kernel_lines", "kernel lines: "), ("notes", "notes: ")];
+    let told: Vec<String> = parts.into_iter().filter_map(part).collect();
+    if told.is_empty() { "yes; its header does not tell how".to_owned() } else { told.join("; ") }
 }
 
 fn moment(moment: &Moment) -> String {

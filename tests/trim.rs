@@ -63,6 +63,21 @@ fn a_redacted_piece_comes_to_the_same_incidents_as_the_whole() {
 }
 
 #[test]
+fn info_tells_what_a_piece_was_cut_from_and_how_it_was_redacted() {
+    let directory = tempfile::tempdir().unwrap();
+    let piece = directory.path().join("piece.gdk");
+    let whole = fixture("xid79-fell-off");
+    assert!(Deck::new(["trim", "--redact", "--out"]).arg(&piece).arg(&whole).output().status.success());
+    let info = |path: &Path| Deck::new(["info", "--format", "json"]).arg(path).json();
+    let (of_whole, of_piece) = (info(&whole), info(&piece));
+    assert_eq!(of_piece["trimmed_from"], json!([of_whole["segments"][0]["id"]]));
+    assert_eq!(of_piece["redaction"]["key"], "random, kept nowhere");
+    assert_eq!((&of_whole["trimmed_from"], &of_whole["redaction"]), (&json!([]), &Value::Null));
+    let text = String::from_utf8(Deck::new(["info"]).arg(&piece).output().stdout).unwrap();
+    assert!(text.contains("\ntrimmed from ") && text.contains("\nredacted "), "{text}");
+}
+
+#[test]
 fn pieces_cut_with_one_key_join_and_others_do_not() {
     let directory = tempfile::tempdir().unwrap();
     let key = directory.path().join("key");

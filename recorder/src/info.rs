@@ -86,6 +86,10 @@ pub struct Info {
     pub interval_ns: u64,
     /// The sync policy it was written with.
     pub sync: String,
+    /// The segments that it was cut out of, by their ids; of a whole recording, none.
+    pub trimmed_from: Vec<String>,
+    /// What was replaced and left out before it was shared; null if it is not redacted.
+    pub redaction: Option<BTreeMap<String, String>>,
     /// The boots it spans, in order.
     pub boots: Vec<String>,
     /// The first Frame.
@@ -170,6 +174,8 @@ pub fn of(recording: &Recording) -> Info {
         created: header.created.into(),
         interval_ns: header.interval_ns,
         sync: header.sync.clone(),
+        trimmed_from: header.trimmed_from.clone(),
+        redaction: header.redaction.clone(),
         boots: tally.boots,
         first: tally.first.unwrap_or_default().into(),
         last: tally.last.into(),
