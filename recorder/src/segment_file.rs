@@ -41,6 +41,8 @@ pub(crate) struct SegmentFile {
     hash: Sha256,
     schema: Schema,
     told: usize,
+    /// Whether the schemas told are safe against a power cut.
+    is_safe: bool,
     pub(crate) directory: Directory,
 }
 
@@ -75,6 +77,7 @@ impl SegmentFile {
             hash: Sha256::new_with_prefix(&bytes),
             schema: Schema::default(),
             told: 0,
+            is_safe: true,
             directory: Directory::default(),
         })
     }
@@ -106,6 +109,13 @@ impl SegmentFile {
             let bytes = pack(&SchemaSection { first: u32::try_from(self.told).ok(), ..SchemaSection::new(new) })?;
             self.put(&Entry { kind: section::SCHEMA, ..Entry::default() }, &bytes, bytes.len())?;
             self.told = self.schema.len();
+            self.is_safe = false;
+        }
+        // After a power cut a block must not be there without its schema: it would hide the same Frames in a journal, whose
+        // series have names.
+        if !self.is_safe && matches!(encoded.entry.kind, section::BLOCK | section::BURST) {
+            self.file.sync()?;
+            self.is_safe = true;
         }
         self.put(&encoded.entry, &encoded.bytes, encoded.checked)
     }
