@@ -17,7 +17,8 @@ SCHEMA, CONTEXT, BLOCK, BURST, DIRECTORY = range(1, 6)
 FRAMES, SHAPES, COLUMNS, SUMMARY, QUALITY, VALUES, EXTRAS, CHUNK = range(1, 9)
 QUALITIES = ["good", "stale", "unsupported", "denied", "stuck", "lost", "good", "stale"]
 MOST = 64 << 20  # bytes that anything but a block may unpack to
-BAD = (ValueError, LookupError, TypeError, OverflowError, struct.error, zstandard.ZstdError, msgpack.UnpackException)
+BAD = (ValueError, LookupError, TypeError, ArithmeticError, AttributeError, RuntimeError, struct.error, zstandard.ZstdError,
+       msgpack.UnpackException)
 Series = collections.namedtuple("Series", "mono_ns time value quality age_ns")
 
 
@@ -115,7 +116,7 @@ class Block:
         self.real, self.mono = np.cumsum(real) + mono, mono.view(np.uint64)
         place, code, self.scale, step, self.center = self.stream(COLUMNS).reshape(5, -1)
         self.kind, self.transform, self.step, place = code & 7, code >> 3, np.cumsum(step), np.cumsum(place).tolist()
-        self.first, self.keys = np.cumsum(self.stream(SUMMARY).reshape(4, -1)[0]), [places[each] for each in place]
+        self.first, self.keys = np.cumsum(self.stream(SUMMARY).reshape(4, -1)[0]), [places.get(each) for each in place]
         column_of, (shapes, *rest) = {each: column for column, each in enumerate(place)}, np.split(self.stream(SHAPES), [1])
         lengths, rest = rest[0][:shapes[0]], rest[0][shapes[0]:]
         lists = (np.cumsum(each) - 1 for each in np.split(rest, np.cumsum(lengths))[:-1])
@@ -201,7 +202,7 @@ class Block:
             frame = {"probe": self.index["probes"][probe], "boot": self.index["boots"][boot], "seq": seq, "took_us": took}
             frame["at"] = {**({"mono_ns": mono} if flags & 1 else {}), **({"real_ns": real} if flags & 2 else {})}
             taken = (next(samples[column]) for column in self.shapes[shape].tolist())
-            frame["samples"] = [(*name, reading(*told)) for name, *told in taken]
+            frame["samples"] = [(*name, reading(*told)) for name, *told in taken if name]
             yield {**frame, **extras.get(at, {}), **({"burst": True} if flags & 4 else {})}
 
 
@@ -236,6 +237,10 @@ class Segment:
         if length > 1 << 20 or struct.unpack_from("<I", self.data, 36 + length)[0] != self.chain:
             raise ValueError("its header is damaged")
         self.id, self.header = ident.hex(), unpack(self.data[36:36 + length])
+
+    def place(self):
+        created = self.header.get("created", {}).get("real_ns", 0)
+        return self.header.get("ordinal", 0), created, self.path
 
     def damaged(self, at, why):
         self.whole = False
@@ -297,7 +302,7 @@ class Segment:
                 lost = self.damaged(lost, "a section is torn or damaged")
             fits = not flags & 0x80 and check == crc32c(self.data[at + 44:at + 44 + min(checked, length)], seed)
             yield at, kind, self.data[at + 44:end] if fits else None, first, last
-            self.closed, at = kind == DIRECTORY, end
+            self.closed, at = kind == DIRECTORY and fits, end
         if not self.closed and (lost is not None or at < len(self.data)) and not next(self.journals(), None):
             self.damaged(at if lost is None else lost, "the file ends in the middle of a section")
 
@@ -309,27 +314,32 @@ class Segment:
 
         if self.major == 1:
             return (yield from chosen(self.records(contexts)))
-        sections, places, place, last_seq = list(self.sections()), {}, 0, 0
+        sections, places, seen, wanted = list(self.sections()), {}, 0, BURST if bursts else BLOCK
+        place = 0 if self.whole else None  # a SCHEMA may be among what was lost
         for at, kind, payload, first, last in sorted(sections, key=lambda section: section[1] != SCHEMA):
             try:
+                seen = max(seen, last if kind == wanted else 0)
                 if payload is None:
+                    place = None if kind == SCHEMA else place
                     raise ValueError("a section's checksum does not fit, or only a newer reader knows it")
                 if kind == SCHEMA:
                     schema = unpack(unzstd(payload))
-                    for place, told in enumerate(schema["series"], schema.get("first", place)):
-                        self.ids[told["id"]] = places[place] = (told["entity"], told["metric"])
-                    place += 1
+                    place = schema.get("first", place)
+                    for told in schema["series"] if place is not None else ():
+                        self.ids[told["id"]] = places.setdefault(place, (told["entity"], told["metric"]))
+                        place += 1
                 elif kind == CONTEXT and contexts:
                     yield from chosen(map(self.named, unpack(unzstd(payload))))
-                elif kind == (BURST if bursts else BLOCK):
+                elif kind == wanted:
                     yield from list(of_block(Block(payload, places)))
             except BAD as why:
                 self.damaged(at, why)
-                if kind == (BURST if bursts else BLOCK):
+                if kind == wanted:
                     yield from chosen(self.journals(), first, last)
-            last_seq = max(last_seq, last) if kind == BLOCK or bursts else last_seq
-        if not self.closed:
-            yield from chosen(self.journals(), last_seq + 1)
+        for frame in self.journals() if not self.closed else ():
+            if frame.get("seq", 0) > seen and bool(frame.get("burst")) == bursts:
+                seen = frame["seq"]
+                yield from of_frame(frame)
 
 
 def walk(path, of_block, of_frame, bursts=False):
@@ -343,7 +353,7 @@ def walk(path, of_block, of_frame, bursts=False):
             if each == path:
                 raise
             warnings.warn(f"{each}: {why}", Damage, stacklevel=2)
-    for segment in sorted(segments, key=lambda segment: (segment.header.get("ordinal", 0), segment.path)):
+    for segment in sorted(segments, key=Segment.place):
         ordinal = segment.header.get("ordinal", 0)
         yield from segment.read(of_block, of_frame, bursts, before is None or before + 1 != ordinal)
         before = ordinal if segment.whole and segment.closed else None
