@@ -143,13 +143,31 @@ impl SegmentFile {
         Ok(())
     }
 
-    /// Makes what was written safe against a power cut.
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        self.file.sync()
+    /// Writes a section and makes it safe against a power cut; or nothing of it stands, and it can be tried again.
+    pub(crate) fn write_and_sync(&mut self, encoded: &Encoded) -> io::Result<()> {
+        self.or_rewind(|file| file.write(encoded).and_then(|()| file.file.sync()))
+    }
+
+    /// What could not be made safe is written anew when it is tried again: the system may have dropped it.
+    fn or_rewind(&mut self, work: impl FnOnce(&mut Self) -> io::Result<()>) -> io::Result<()> {
+        let (length, hash, told, sections) = (self.length, self.hash.clone(), self.told, self.directory.sections.len());
+        let done = work(self);
+        if done.is_err() {
+            (self.length, self.hash, self.told, self.is_safe) = (length, hash, told, false);
+            self.directory.sections.truncate(sections);
+            self.grown.store(length, Ordering::Relaxed);
+            // What cannot be cut off is overwritten by the next section.
+            drop(self.file.cut(length));
+        }
+        done
     }
 
     /// Writes directory, tail and manifest, and syncs.
     pub(crate) fn close(&mut self) -> io::Result<()> {
+        self.or_rewind(Self::write_end)
+    }
+
+    fn write_end(&mut self) -> io::Result<()> {
         let invalid = |error| io::Error::new(ErrorKind::InvalidInput, error);
         let bytes = rmp_serde::to_vec_named(&self.directory).map_err(invalid)?;
         let at = self.length;
@@ -159,9 +177,14 @@ impl SegmentFile {
         let name = self.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let digest = self.hash.clone().finalize();
         let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        let manifest = self.disk.create(&beside(&self.path, "sha256"))?;
-        manifest.put_at(format!("{hex}  {name}\n").as_bytes(), 0)?;
-        manifest.sync()
+        let path = beside(&self.path, "sha256");
+        let manifest = self.disk.create(&path)?;
+        let done = manifest.put_at(format!("{hex}  {name}\n").as_bytes(), 0).and_then(|()| manifest.sync());
+        if done.is_err() {
+            // So that it can be created when this is tried again.
+            drop(self.disk.remove(&path));
+        }
+        done
     }
 }
 

@@ -109,8 +109,7 @@ impl SealerThread {
                 Pending::Section { segment, encoded, tally, journals } => {
                     self.store.room(u64::try_from(encoded.bytes.len()).unwrap_or(u64::MAX))?;
                     let mut file = held(segment);
-                    file.write(encoded)?;
-                    file.sync()?;
+                    file.write_and_sync(encoded)?;
                     add(&mut file.directory, tally);
                     let until = encoded.entry.last.axis_ns();
                     self.spent.extend(journals.iter().map(|path| (path.clone(), until)));
