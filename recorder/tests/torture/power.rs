@@ -180,30 +180,21 @@ fn promised(ops: &[Op]) -> Vec<u64> {
         .filter_map(|op| if let Op::Create(file, name) = op { Some((*file, name.as_str())) } else { None })
         .filter(|(_, name)| name.contains(".gdk.j"))
         .collect();
-    let mut promised = Vec::new();
-    let mut taken = None;
-    for op in ops {
-        match op {
-            Op::Put(file, ..) if journals.contains_key(file) => taken = Some(*file),
-            _ => {}
-        }
-        let Op::Acknowledged(seq) = op else { continue };
-        promised.push((*seq, taken));
-    }
-    // By place: the last write into a journal before each acknowledgement.
-    let mut places = BTreeMap::new();
-    let mut place = 0;
+    // By file: up to where in the log it is safe; by Frame: the write into a journal that took it.
+    let (mut safe, mut taken, mut promised) = (BTreeMap::new(), (0, 0), Vec::new());
     for (at, op) in ops.iter().enumerate() {
         match op {
-            Op::Put(file, ..) if journals.contains_key(file) => place = at,
-            Op::Acknowledged(seq) => drop(places.insert(*seq, place)),
+            Op::Put(file, ..) if journals.contains_key(file) => taken = (*file, at),
+            Op::Sync(file, begun) => {
+                let until = safe.entry(*file).or_insert(0);
+                *until = (*begun).max(*until);
+            }
+            Op::Acknowledged(seq) => promised.push((*seq, taken)),
             _ => {}
         }
     }
-    let is_safe = |(seq, file): &(u64, Option<usize>)| {
-        ops.iter().any(|op| matches!(op, Op::Sync(of, begun) if Some(*of) == *file && *begun > places[seq]))
-    };
-    promised.into_iter().filter(is_safe).map(|(seq, _)| seq).collect()
+    promised.retain(|(_, (file, at))| safe.get(file).is_some_and(|until| until > at));
+    promised.into_iter().map(|(seq, _)| seq).collect()
 }
 
 /// A recording on a logging disk: what was asked of it, an acknowledgement after each Frame, to the clean end.
@@ -237,7 +228,7 @@ fn after_a_power_cut_every_frame_that_was_synced_is_there_and_none_is_wrong() {
         let originals = originals(&frames);
         let removes = ops.iter().filter(|op| matches!(op, Op::Remove(name) if name.contains(".gdk.j"))).count();
         assert!(removes > 10, "journals are deleted while it records");
-        for _ in 0..rounds(50, 5_000) {
+        for _ in 0..rounds(50, 2_500) {
             let until = dice.roll(ops.len() as u64 + 1) as usize;
             let directory = scratch();
             for (name, bytes) in state(&ops[..until], &mut dice) {
