@@ -49,7 +49,8 @@ def crc32c(data, crc=0):
     if lanes:
         columns = np.frombuffer(data, np.uint8, lanes * LANE).reshape(lanes, LANE).T.astype(np.uint32, order="C")
         for lane in through(np.zeros(lanes, np.uint32), columns).tolist():
-            crc = lane ^ ZEROS[0][crc & 255] ^ ZEROS[1][crc >> 8 & 255] ^ ZEROS[2][crc >> 16 & 255] ^ ZEROS[3][crc >> 24]
+            a, b, c, d = crc.to_bytes(4, "little")
+            crc = lane ^ ZEROS[0][a] ^ ZEROS[1][b] ^ ZEROS[2][c] ^ ZEROS[3][d]
     for byte in data[lanes * LANE:]:
         crc = PLAIN[(crc ^ byte) & 0xFF] ^ crc >> 8
     return crc ^ 0xFFFFFFFF
@@ -84,7 +85,8 @@ def numbers(data, encoding, count):
             raise ValueError("bits are missing")
         # A number of up to 61 bits lies in 9 bytes: 8 of them, shifted, and what the ninth has of it.
         low = np.lib.stride_tricks.sliding_window_view(stream, 8)[begin >> 3].view("<u8")[:, 0]
-        ninth, shift, width = stream[(begin >> 3) + 8].astype(np.uint64), (begin & 7).astype(np.uint64), width.astype(np.uint64)
+        ninth, width = stream[(begin >> 3) + 8].astype(np.uint64), width.astype(np.uint64)
+        shift = (begin & 7).astype(np.uint64)
         bits = (low >> shift | ninth << (63 - shift) << 1) & ((np.uint64(1) << width) - 1)
         u = np.where(tokens < 16, tokens, (4 + (tokens & 3)).astype(np.uint64) << width | bits)
     elif encoding == 2:
@@ -102,9 +104,10 @@ class Block:
 
     def __init__(self, payload, places):
         (length,) = struct.unpack_from("<I", payload)
-        self.payload, self.index, self.streams, self.chunks, self.decoded = payload, unpack(payload[4:4 + length]), {}, [], {}
-        at, total, count = 4 + length, 0, self.index["frames"]
-        for kind, encoding, _, first, columns, much, size, check in struct.iter_unpack("<BBHIIIII", self.index["streams"]):
+        self.payload, self.index = payload, unpack(payload[4:4 + length])
+        self.streams, self.chunks, self.decoded = {}, [], {}
+        at, total, count, table = 4 + length, 0, self.index["frames"], self.index["streams"]
+        for kind, encoding, _, first, columns, much, size, check in struct.iter_unpack("<BBHIIIII", table):
             self.streams[kind] = (at, encoding, much, size, check)
             if kind == CHUNK:
                 self.chunks.append((first, columns, self.streams.pop(CHUNK)))
@@ -117,14 +120,15 @@ class Block:
         place, code, self.scale, step, self.center = self.stream(COLUMNS).reshape(5, -1)
         self.kind, self.transform, self.step, place = code & 7, code >> 3, np.cumsum(step), np.cumsum(place).tolist()
         self.first, self.keys = np.cumsum(self.stream(SUMMARY).reshape(4, -1)[0]), [places.get(each) for each in place]
-        column_of, (shapes, *rest) = {each: column for column, each in enumerate(place)}, np.split(self.stream(SHAPES), [1])
-        lengths, rest = rest[0][:shapes[0]], rest[0][shapes[0]:]
+        column_of, shapes = {each: column for column, each in enumerate(place)}, self.stream(SHAPES)
+        lengths, rest = shapes[1:1 + shapes[0]], shapes[1 + shapes[0]:]
         lists = (np.cumsum(each) - 1 for each in np.split(rest, np.cumsum(lengths))[:-1])
         self.shapes = [np.array([column_of[each] for each in shape.tolist()], np.int64) for shape in lists]
         often = np.bincount(self.shape, minlength=len(self.shapes))
         rows = (times * np.bincount(shape, minlength=len(place)) for shape, times in zip(self.shapes, often))
         self.rows = sum(rows, np.zeros(len(place), np.int64))
-        self.values, self.runs = unpack(self.stream(VALUES)) if VALUES in self.streams else [], collections.defaultdict(list)
+        self.values = unpack(self.stream(VALUES)) if VALUES in self.streams else []
+        self.runs = collections.defaultdict(list)
         runs = self.stream(QUALITY).reshape(6, -1) if QUALITY in self.streams else np.zeros((6, 0), np.int64)
         runs[0], runs[4], behind, before = np.cumsum(runs[0]), np.cumsum(runs[4]), 0, None
         for column, gap, more, code, argument, value in runs.T.tolist():
@@ -198,8 +202,10 @@ class Block:
         extras = {extra.pop("frame"): extra for extra in unpack(self.stream(EXTRAS))}
         samples = [zip(itertools.repeat(name), *self.column(column)) for column, name in enumerate(self.keys)]
         lists = (self.probe, self.boot, self.shape, self.flags, self.seq, self.mono, self.real, self.took)
-        for at, (probe, boot, shape, flags, seq, mono, real, took) in enumerate(zip(*(each.tolist() for each in lists))):
-            frame = {"probe": self.index["probes"][probe], "boot": self.index["boots"][boot], "seq": seq, "took_us": took}
+        probes, boots = self.index["probes"], self.index["boots"]
+        for at, row in enumerate(zip(*(each.tolist() for each in lists))):
+            probe, boot, shape, flags, seq, mono, real, took = row
+            frame = {"probe": probes[probe], "boot": boots[boot], "seq": seq, "took_us": took}
             frame["at"] = {**({"mono_ns": mono} if flags & 1 else {}), **({"real_ns": real} if flags & 2 else {})}
             taken = (next(samples[column]) for column in self.shapes[shape].tolist())
             frame["samples"] = [(*name, reading(*told)) for name, *told in taken if name]
@@ -260,7 +266,8 @@ class Segment:
             try:
                 kind, flags, _, length, check = RECORD.unpack_from(self.data, at)
                 payload = self.data[at + 12:at + 12 + length]
-                if length > 16 << 20 or len(payload) < length or check != crc32c(payload, crc32c(self.data[at:at + 8], chain)):
+                fits = check == crc32c(payload, crc32c(self.data[at:at + 8], chain))
+                if length > 16 << 20 or len(payload) < length or not fits:
                     raise ValueError("a record is torn or damaged; nothing behind it can be relied on")
                 if flags & 0x80:
                     raise ValueError("a newer reader is needed")
@@ -309,8 +316,9 @@ class Segment:
     def read(self, of_block, of_frame, bursts, contexts):
         """What `of_block` and `of_frame` make of it, in the order of recording."""
         def chosen(frames, first=0, last=1 << 64):
-            right = (frame for frame in frames if bool(frame.get("burst")) == bursts and first <= frame.get("seq", 0) <= last)
-            return itertools.chain.from_iterable(map(of_frame, right))
+            for frame in frames:
+                if bool(frame.get("burst")) == bursts and first <= frame.get("seq", 0) <= last:
+                    yield from of_frame(frame)
 
         if self.major == 1:
             return (yield from chosen(self.records(contexts)))
@@ -377,12 +385,12 @@ def series(path, entity, metric, bursts=False):
     flags, quality, masked = np.array(flags, np.int64), np.array(quality, "U11"), np.ma.masked_array
     missing = ~np.isin(quality, ("good", "stale"))
     kinds = {type(each) for each, none in zip(value, missing) if not none}
-    dtype = {int: np.uint64, float: np.float64, bool: np.bool_}.get(next(iter(kinds)), object) if len(kinds) == 1 else object
-    held = np.zeros(len(rows), dtype)
+    dtypes = {int: np.uint64, float: np.float64, bool: np.bool_}
+    held = np.zeros(len(rows), dtypes.get(*kinds, object) if len(kinds) == 1 else object)
     held[~missing] = [each for each, none in zip(value, missing) if not none]
     time = np.array(real, np.int64).view("datetime64[ns]")
-    return Series(masked(np.array(mono, np.uint64), flags & 1 == 0), masked(time, flags & 2 == 0), masked(held, missing), quality,
-                  masked(np.array(why, np.uint64), quality != "stale"))
+    mono, why = masked(np.array(mono, np.uint64), flags & 1 == 0), np.array(why, np.uint64)
+    return Series(mono, masked(time, flags & 2 == 0), masked(held, missing), quality, masked(why, quality != "stale"))
 
 
 def shown(told):

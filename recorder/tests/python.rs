@@ -23,7 +23,7 @@ use recorder::{Recording, export};
 
 /// A metric that no catalogue has.
 fn x(name: &str) -> MetricName {
-    MetricName::raw(&format!("x.{name}"))
+    MetricName::raw(format!("x.{name}"))
 }
 
 /// Series that make a block use each of its kinds of column and each of its transforms.
