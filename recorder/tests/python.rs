@@ -1,4 +1,4 @@
-//! The reader in Python (`recorder/python/`), written from the format's pages alone, reads what this crate writes.
+//! The reader in Python (`recorder/python/`), which shares no code with this crate, reads what it writes.
 //! `tests/peers/readers.sh` makes the environment that it runs in, or says why it cannot be had.
 #![allow(
     clippy::unwrap_used,
