@@ -33,7 +33,7 @@ fn a_child_that_records_until_it_is_killed() {
     let told = told.into_string().unwrap();
     let (round, path) = told.split_once(' ').unwrap();
     let round: u64 = round.parse().unwrap();
-    let options = Options { segment_ns: 20 * S, ..options(if round % 5 == 0 { Sync::Tick } else { Sync::Off }) };
+    let options = Options { segment_ns: 20 * S, ..options(if round.is_multiple_of(5) { Sync::Tick } else { Sync::Off }) };
     let recorder = Recorder::start(Path::new(path), &header(), options).unwrap();
     let mut pipe = std::io::stderr();
     for frame in of_round(round) {
@@ -54,7 +54,7 @@ fn a_killed_recorder_loses_no_frame_it_acknowledged_and_tells_no_wrong_one() {
     for round in 0..rounds {
         let directory = scratch();
         // Alternately a directory of segments, which are closed and begun every 20 s, and a file.
-        let path = directory.path().join(if round % 2 == 0 { "rec" } else { "x.gdk" });
+        let path = directory.path().join(if round.is_multiple_of(2) { "rec" } else { "x.gdk" });
         let frames = of_round(round);
         let at = 1 + dice.roll(frames.len().min(420) as u64);
         let mut child = Command::new(std::env::current_exe().unwrap())
