@@ -4,6 +4,8 @@
 //! entropy coder packs well, and its low bits, which are noise, stand in a bit stream as they are. As *planes* its first,
 //! second, … bytes stand together, which is smaller where large numbers repeat.
 
+use std::cell::Cell;
+
 use super::BadBlock;
 
 /// Tokens and a bit stream.
@@ -13,6 +15,10 @@ pub(super) const PLANES: u8 = 2;
 
 /// The first zigzagged number whose token does not say all of it.
 const WHOLE: u64 = 16;
+/// Zeros are skipped so many at a time.
+const RUN: usize = 32;
+/// The most bytes that a decoder keeps from one block to the next.
+const MOST_KEPT: usize = 1 << 20;
 /// A bit is looked up in the eight bytes around it, wherever in the stream.
 const PADDING: usize = 16;
 const LEVEL: i32 = 3;
@@ -144,6 +150,11 @@ fn length_bytes(length: usize) -> [u8; 4] {
     u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes()
 }
 
+thread_local! {
+    /// Making one costs as much as decoding some thousand numbers.
+    static SPARE: Cell<Option<Decoder>> = const { Cell::new(None) };
+}
+
 /// Decodes what [`Coder`] made.
 pub(super) struct Decoder {
     zstd: zstd::bulk::Decompressor<'static>,
@@ -154,6 +165,18 @@ impl Decoder {
     pub(super) fn new() -> Result<Self, BadBlock> {
         let zstd = zstd::bulk::Decompressor::new().map_err(|error| BadBlock(error.to_string()))?;
         Ok(Self { zstd, tokens: Vec::new() })
+    }
+
+    /// Lends this thread's decoder.
+    pub(super) fn lend<T>(work: impl FnOnce(&mut Self) -> Result<T, BadBlock>) -> Result<T, BadBlock> {
+        let spare = SPARE.try_with(Cell::take).ok().flatten();
+        let mut decoder = spare.map_or_else(Self::new, Ok)?;
+        let done = work(&mut decoder);
+        if decoder.tokens.capacity() <= MOST_KEPT {
+            // A thread that ends keeps none.
+            let _ = SPARE.try_with(|spare| spare.set(Some(decoder)));
+        }
+        done
     }
 
     /// The numbers, of which there are exactly `count`, behind those in `values`; it may stop once it has `enough`. The
@@ -225,8 +248,15 @@ impl Decoder {
             let (packed, next) = piece(stream, at).ok_or_else(|| BadBlock("a stream that ends early".into()))?;
             at = next;
             self.unpack(packed, count)?;
-            for (value, byte) in values.iter_mut().skip(from).zip(&self.tokens) {
-                *value |= (u64::from(*byte) << (plane * 8)).cast_signed();
+            let values = values.get_mut(from..).unwrap_or_default();
+            for (values, bytes) in values.chunks_mut(RUN).zip(self.tokens.chunks(RUN)) {
+                // Most bytes of the higher planes.
+                if bytes.iter().fold(0, |all, byte| all | byte) == 0 {
+                    continue;
+                }
+                for (value, byte) in values.iter_mut().zip(bytes) {
+                    *value |= (u64::from(*byte) << (plane * 8)).cast_signed();
+                }
             }
         }
         for value in values.iter_mut().skip(from) {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use model::{SeriesId, Value};
+use model::Value;
 
 use super::columns::Columns;
 use super::index::{self, CHUNK, COLUMNS, FRAMES, Info, PACKED, PLAIN, QUALITY, SHAPES, SUMMARY, Stream, VALUES};
@@ -33,8 +33,6 @@ pub struct Block {
     columns: Columns,
     /// Per column: the stream of its chunk.
     chunk_of: Vec<u32>,
-    /// Series and their columns, by series.
-    by_id: Vec<(SeriesId, u32)>,
     read: AtomicUsize,
 }
 
@@ -63,27 +61,28 @@ impl Block {
             table: Table::default(),
             columns: Columns::default(),
             chunk_of: Vec::new(),
-            by_id: Vec::new(),
             read: AtomicUsize::new(0),
         };
-        let mut decoder = Decoder::new()?;
-        let frames = block.numbers(&mut decoder, FRAMES, 8 * MOST_FRAMES)?;
-        let shapes = block.numbers(&mut decoder, SHAPES, MOST_FRAMES + MOST_SAMPLES + 1)?;
-        let columns = block.numbers(&mut decoder, COLUMNS, 5 * schema.len())?;
-        let summary = block.numbers(&mut decoder, SUMMARY, 4 * schema.len())?;
-        let quality = block.numbers(&mut decoder, QUALITY, 6 * MOST_SAMPLES)?;
-        let values = block.bytes(VALUES, MOST_VALUES)?;
+        Decoder::lend(|decoder| block.heading(decoder, schema))?;
+        Ok(block)
+    }
+
+    /// Decodes what is said of Frames and columns.
+    fn heading(&mut self, decoder: &mut Decoder, schema: &Schema) -> Result<(), BadBlock> {
+        let frames = self.numbers(decoder, FRAMES, 8 * MOST_FRAMES)?;
+        let shapes = self.numbers(decoder, SHAPES, MOST_FRAMES + MOST_SAMPLES + 1)?;
+        let columns = self.numbers(decoder, COLUMNS, 5 * schema.len())?;
+        let summary = self.numbers(decoder, SUMMARY, 4 * schema.len())?;
+        let quality = self.numbers(decoder, QUALITY, 6 * MOST_SAMPLES)?;
+        let values = self.bytes(VALUES, MOST_VALUES)?;
         let values: Vec<Value> =
             rmp_serde::from_slice(&values).map_err(|error| BadBlock(format!("values: {error}")))?;
-        let rows = table::rows(&frames, block.info.probes.len(), block.info.boots.len())?;
+        let rows = table::rows(&frames, self.info.probes.len(), self.info.boots.len())?;
         let places = Columns::places(&columns)?;
-        block.table = Table::new(rows, &shapes, &places)?;
-        block.columns = Columns::new((&columns, &summary, values), &places, schema)?;
-        block.columns.quality(&quality, &block.table)?;
-        block.find_chunks()?;
-        block.by_id = block.columns.all.iter().map(|column| column.id).zip(0..).collect();
-        block.by_id.sort_unstable();
-        Ok(block)
+        self.table = Table::new(rows, &shapes, &places, schema.len())?;
+        self.columns = Columns::new((&columns, &summary, values), &places, schema)?;
+        self.columns.quality(&quality, &self.table)?;
+        self.find_chunks()
     }
 
     fn find_chunks(&mut self) -> Result<(), BadBlock> {

@@ -1,7 +1,5 @@
 //! What a block says of its Frames, and which rows of a column belong to which Frame.
 
-use std::collections::HashMap;
-
 use model::Stamp;
 
 use super::builder::Row;
@@ -42,6 +40,37 @@ pub(super) struct Table {
     presences: Vec<Vec<u32>>,
 }
 
+/// In which shapes columns occur: paths in a tree, so that columns that occur in the same ones end at the same node.
+struct Paths {
+    /// The node before, and the shape that leads on from there. The first is where all begin.
+    nodes: Vec<(u32, u32)>,
+    /// Per node: the last shape that led on from it, and where to.
+    next: Vec<(u32, u32)>,
+    /// Per column: its node.
+    of: Vec<u32>,
+}
+
+impl Paths {
+    fn new(columns: usize) -> Self {
+        Self { nodes: vec![(0, 0)], next: vec![(u32::MAX, 0)], of: vec![0; columns] }
+    }
+
+    /// A column occurs in a shape; shapes come in order.
+    fn step(&mut self, column: u32, shape: u32) {
+        let Some(node) = self.of.get_mut(column as usize) else { return };
+        let Some(next) = self.next.get_mut(*node as usize) else { return };
+        if next.0 == shape {
+            *node = next.1;
+            return;
+        }
+        *next = (shape, narrow(self.nodes.len()));
+        let to = next.1;
+        self.nodes.push((*node, shape));
+        self.next.push((u32::MAX, 0));
+        *node = to;
+    }
+}
+
 /// The rows of Frames.
 pub(super) fn rows(numbers: &[i64], probes: usize, boots: usize) -> Result<Vec<Row>, BadBlock> {
     let frames = numbers.len() / 8;
@@ -76,21 +105,26 @@ pub(super) fn rows(numbers: &[i64], probes: usize, boots: usize) -> Result<Vec<R
 
 impl Table {
     /// Puts Frames, shapes and the places of columns together.
-    pub(super) fn new(rows: Vec<Row>, shapes: &[i64], places: &[u32]) -> Result<Self, BadBlock> {
+    pub(super) fn new(rows: Vec<Row>, shapes: &[i64], places: &[u32], series: usize) -> Result<Self, BadBlock> {
         let mut table = Self { rows, ..Self::default() };
         let mut shapes = Numbers(shapes);
         let count = place(shapes.take(1)?[0], MOST_FRAMES + 1)? as usize;
         let lengths = shapes.take(count)?;
-        let columns: HashMap<u32, u32> = places.iter().copied().zip(0..).collect();
-        let mut shapes_of: Vec<Vec<u32>> = vec![Vec::new(); places.len()];
+        let mut column_of = vec![u32::MAX; series];
+        for (place, column) in places.iter().zip(0..) {
+            let none = || BadBlock(format!("a column of series {place}"));
+            *column_of.get_mut(*place as usize).ok_or_else(none)? = column;
+        }
+        let mut paths = Paths::new(places.len());
         for (number, length) in (0..).zip(lengths) {
             let mut last = -1i64;
             for delta in shapes.take(usize::try_from(*length).map_err(|_| BadBlock("a negative length".into()))?)? {
                 last = last.wrapping_add(*delta);
-                let column = u32::try_from(last).ok().and_then(|place| columns.get(&place));
+                let column = usize::try_from(last).ok().and_then(|place| column_of.get(place));
+                let column = column.filter(|column| **column != u32::MAX);
                 let column = *column.ok_or_else(|| BadBlock(format!("a Frame with series {last} and no column")))?;
                 table.columns.push(column);
-                shapes_of[column as usize].push(number);
+                paths.step(column, number);
             }
             table.ends.push(table.columns.len());
         }
@@ -104,24 +138,24 @@ impl Table {
                 return Err(BadBlock(format!("more than {MOST_SAMPLES} samples")));
             }
         }
-        let mut known: HashMap<Vec<u32>, u32> = HashMap::new();
-        for shapes in shapes_of {
-            let next = narrow(table.presences.len());
-            let presence = if let Some(presence) = known.get(&shapes) {
-                *presence
-            } else {
+        let mut known = vec![u32::MAX; paths.nodes.len()];
+        for node in paths.of {
+            let presence = &mut known[node as usize];
+            if *presence == u32::MAX {
+                *presence = narrow(table.presences.len());
                 let mut frames: Vec<u32> = Vec::new();
-                for shape in &shapes {
-                    frames.extend(&frames_of[*shape as usize]);
+                let mut next = node;
+                while next != 0 {
+                    let (before, shape) = paths.nodes[next as usize];
+                    frames.extend(&frames_of[shape as usize]);
+                    next = before;
                 }
-                if shapes.len() > 1 {
+                if paths.nodes[node as usize].0 != 0 {
                     frames.sort_unstable();
                 }
                 table.presences.push(frames);
-                known.insert(shapes, next);
-                next
-            };
-            table.presence_of.push(presence);
+            }
+            table.presence_of.push(*presence);
         }
         Ok(table)
     }

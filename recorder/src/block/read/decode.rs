@@ -74,7 +74,10 @@ impl Block {
     }
 
     pub(super) fn decode(&self) -> Result<Decoded, BadBlock> {
-        let mut decoder = Decoder::new()?;
+        Decoder::lend(|decoder| self.decode_all(decoder))
+    }
+
+    fn decode_all(&self, decoder: &mut Decoder) -> Result<Decoded, BadBlock> {
         let count = self.columns.all.len();
         let mut decoded = Decoded { numbers: Vec::new(), of: vec![(0, 0); count] };
         let Decoded { numbers, of } = &mut decoded;
@@ -93,7 +96,7 @@ impl Block {
                 numbers.push(column.first);
             } else if of[at] == (0, 0) {
                 let chunk = self.chunk_of[at];
-                self.chunk(&mut decoder, chunk, usize::MAX, numbers, |number, found| of[number] = found)?;
+                self.chunk(decoder, chunk, usize::MAX, numbers, |number, found| of[number] = found)?;
             }
         }
         Ok(decoded)
@@ -110,8 +113,7 @@ impl Block {
         let wanted = like.map_or(column, |(other, _)| other as usize);
         let (mut numbers, mut of) = (Vec::new(), (0, 0));
         let chunk = self.chunk_of.get(wanted).copied().unwrap_or(u32::MAX);
-        let mut decoder = Decoder::new()?;
-        self.chunk(&mut decoder, chunk, wanted, &mut numbers, |_, found| of = found)?;
+        Decoder::lend(|decoder| self.chunk(decoder, chunk, wanted, &mut numbers, |_, found| of = found))?;
         if let Some(like) = like {
             self.follow(described, like, &mut numbers, of);
             of = (of.1, numbers.len());

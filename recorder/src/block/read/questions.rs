@@ -125,8 +125,7 @@ impl Block {
     /// # Errors
     /// What was found and expected.
     pub fn scan_one<T>(&self, id: SeriesId, sink: impl FnOnce(Column<'_>) -> T) -> Result<Option<T>, BadBlock> {
-        let Ok(found) = self.by_id.binary_search_by_key(&id, |(id, _)| *id) else { return Ok(None) };
-        let number = self.by_id[found].1 as usize;
+        let Some(number) = self.columns.all.iter().position(|column| column.id == id) else { return Ok(None) };
         let numbers = self.decode_one(number)?;
         Ok(self.column(number, &numbers).map(sink))
     }
