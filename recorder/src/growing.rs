@@ -9,7 +9,7 @@ use std::fs::File;
 use std::sync::Arc;
 
 use crate::format::section::{BLOCK, CONTEXT, SCHEMA};
-use crate::journals::{self, Journal, Told};
+use crate::journals::{self, Journal, News, Told};
 use crate::layout::{Layout, Piece};
 use crate::open::Damage;
 use crate::schemas::{self, Series};
@@ -26,7 +26,7 @@ pub(crate) struct Growing {
     pub(crate) series: Arc<Series>,
     schemas: schemas::Cache,
     queue: VecDeque<Step>,
-    last_seq: u64,
+    news: News,
     journal: Option<Journal>,
     /// The journal read last; none up to it is read again.
     finished: Option<u32>,
@@ -42,7 +42,7 @@ impl Growing {
             series: Arc::default(),
             schemas: schemas::Cache::default(),
             queue: VecDeque::new(),
-            last_seq: 0,
+            news: News::default(),
             journal: None,
             finished: None,
             torn_told: false,
@@ -69,8 +69,7 @@ impl Growing {
                 return torn.map(Step::Damage);
             };
             match journal.next() {
-                Told::Frame(frame) if frame.seq > self.last_seq && !frame.burst => {
-                    self.last_seq = frame.seq;
+                Told::Frame(frame) if !frame.burst && self.news.take(&frame) => {
                     return Some(Step::Frame(frame));
                 }
                 Told::Frame(frame) | Told::Context(frame) if !frame.declares.is_empty() => {
@@ -109,8 +108,7 @@ impl Growing {
         self.finished = Some(journal.number).max(self.finished);
         while let told @ (Told::Frame(_) | Told::Context(_)) = journal.next() {
             match told {
-                Told::Frame(frame) if frame.seq > self.last_seq && !frame.burst => {
-                    self.last_seq = frame.seq;
+                Told::Frame(frame) if !frame.burst && self.news.take(&frame) => {
                     self.queue.push_back(Step::Frame(frame));
                 }
                 Told::Frame(frame) | Told::Context(frame) => self.queue.push_back(Step::Declares(frame.declares)),
@@ -147,16 +145,16 @@ impl Growing {
         let damaged = |why: String| Step::Damage(sealed::section_damage(segment, entry, &why));
         match entry.kind {
             // Of blocks whose Frames have no numbers all are taken.
-            BLOCK if entry.last_seq > self.last_seq || entry.last_seq == 0 => {
+            BLOCK if entry.last_seq > self.news.last_seq || entry.last_seq == 0 => {
                 match sealed::frames(segment, &self.file, entry, &self.series) {
                     Ok(frames) => {
-                        let last = self.last_seq;
+                        let last = self.news.last_seq;
                         let new = frames.into_iter().filter(|frame| frame.seq > last || frame.seq == 0);
                         self.queue.extend(new.map(Step::Frame));
                     }
                     Err(why) => self.queue.push_back(damaged(why)),
                 }
-                self.last_seq = self.last_seq.max(entry.last_seq);
+                self.news.sealed(entry.last_seq);
             }
             CONTEXT => match sealed::context(segment, &self.file, entry) {
                 Ok(frames) => self.queue.extend(frames.into_iter().map(Step::Context)),

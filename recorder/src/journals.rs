@@ -18,12 +18,41 @@ use crate::header::SegmentId;
 use crate::reader::{Buffered, Link, Place};
 use crate::sections::JournalHeader;
 use crate::segment::{open_file, read_up_to};
+use crate::writer::RECORDER;
 
 /// The most bytes that one record may unpack to.
 const MOST_UNPACKED: usize = 64 << 20;
 /// The largest window that a journal's stream may ask for, as a power of two.
 const WINDOW_LOG: u32 = 20;
 const MOST_DEPTH: usize = 64;
+
+/// Which Frames of journals are news: those behind what was read before. What the recorder says itself carries the number
+/// of the Frame before it, and so is news right behind one that came from a journal, too.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct News {
+    /// The Frame read last.
+    pub(crate) last_seq: u64,
+    journaled: bool,
+}
+
+impl News {
+    /// Frames up to this one were read from sections.
+    pub(crate) fn sealed(&mut self, last_seq: u64) {
+        if last_seq > self.last_seq {
+            *self = Self { last_seq, journaled: false };
+        }
+    }
+
+    /// Whether a Frame of a journal is news; it is none a second time.
+    pub(crate) fn take(&mut self, frame: &Frame) -> bool {
+        let own = self.journaled && frame.probe == RECORDER && frame.seq == self.last_seq;
+        let news = own || frame.seq > self.last_seq;
+        if news {
+            *self = Self { last_seq: frame.seq, journaled: true };
+        }
+        news
+    }
+}
 
 /// The journals of a segment by number, the first first.
 pub(crate) fn list(segment: &Path) -> Vec<(u32, PathBuf)> {

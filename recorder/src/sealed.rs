@@ -14,7 +14,7 @@ use serde::de::{SeqAccess, Visitor};
 use crate::block::{Block, Source};
 use crate::format::section::{BLOCK, BURST, CONTEXT, DIRECTORY, SCHEMA, SECTION_BYTES};
 use crate::header::End;
-use crate::journals::{self, Journal, Told};
+use crate::journals::{self, Journal, News, Told};
 use crate::layout::{self, Layout, Piece, damage, seqs};
 use crate::open::Damage;
 use crate::schemas::Series;
@@ -60,7 +60,7 @@ pub(crate) struct Sealed {
     /// Where the piece read last stands.
     pub(crate) offset: u64,
     queue: VecDeque<Step>,
-    last_seq: u64,
+    news: News,
     /// Those yet to be read, the next one last; `None`: blocks come first.
     journals: Option<Vec<(u32, PathBuf)>>,
     journal: Option<Journal>,
@@ -78,7 +78,7 @@ impl Sealed {
             next: 0,
             offset: segment.first_record,
             queue: VecDeque::new(),
-            last_seq: 0,
+            news: News::default(),
             journals: None,
             journal: None,
         })
@@ -87,7 +87,7 @@ impl Sealed {
     /// Leaves out everything but what the journals hold beyond the blocks.
     pub(crate) fn only_journals(&mut self) {
         self.next = self.layout.pieces.len();
-        self.last_seq = self.layout.last_seq();
+        self.news.sealed(self.layout.last_seq());
     }
 
     /// What comes next. Behind [`Step::Over`] nothing does.
@@ -121,7 +121,7 @@ impl Sealed {
     fn section(&mut self, segment: &Segment, entry: &Entry) {
         match (entry.kind, self.wanted) {
             (BLOCK, Wanted::Blocks) | (BURST, Wanted::Bursts) => {
-                self.last_seq = self.last_seq.max(entry.last_seq);
+                self.news.sealed(entry.last_seq);
                 match frames(segment, &self.file, entry, &self.series) {
                     Ok(frames) => self.queue.extend(frames.into_iter().map(Step::Frame)),
                     Err(why) => self.lost(segment, entry, why),
@@ -176,7 +176,7 @@ impl Sealed {
         {
             // A recorder that was killed while it sealed a block: the journals still hold all of it.
             let first = paths.first().and_then(|(_, path)| Journal::open(path, segment.id).ok()).and_then(first_seq);
-            if first.is_none_or(|first| first > self.last_seq.saturating_add(1)) {
+            if first.is_none_or(|first| first > self.news.last_seq.saturating_add(1)) {
                 self.queue.push_back(Step::Damage(torn));
             }
         }
@@ -202,8 +202,7 @@ impl Sealed {
                 continue;
             };
             let why = match journal.next() {
-                Told::Frame(frame) if frame.seq > self.last_seq && frame.burst == (self.wanted == Wanted::Bursts) => {
-                    self.last_seq = frame.seq;
+                Told::Frame(frame) if frame.burst == (self.wanted == Wanted::Bursts) && self.news.take(&frame) => {
                     return Step::Frame(frame);
                 }
                 // Series that Frames behind it have.

@@ -60,6 +60,23 @@ fn a_recorder_that_was_not_finished_leaves_what_it_acknowledged() {
 }
 
 #[test]
+fn what_the_recorder_says_itself_is_read_from_its_journal_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("x.gdk");
+    let frames = frames(60, 7);
+    let recorder = Recorder::start(&path, &header(), options()).unwrap();
+    hand(&recorder, &frames[..30]);
+    recorder.trigger(frames[29].at, "an Xid", "a test");
+    recorder.flush();
+    hand(&recorder, &frames[30..]);
+    std::mem::forget(recorder);
+    let (found, damage) = read(&path);
+    let said = found.iter().flat_map(|draft| &draft.events).filter(|event| event.kind == recorder::live::TRIGGER);
+    assert_eq!((said.count(), damage), (1, Vec::new()));
+    assert_eq!(of_probes(found), named(&frames));
+}
+
+#[test]
 fn segments_of_a_directory_read_as_one_stream() {
     let directory = tempfile::tempdir().unwrap();
     let options = Options { segment_ns: 30 * S, ..options() };
