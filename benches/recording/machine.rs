@@ -73,6 +73,11 @@ pub(crate) fn pss_mib() -> f64 {
     number_in("/proc/self/smaps_rollup", "Pss:") / 1024.0
 }
 
+/// Bytes that this process has sent towards the device, as the kernel counts pages made dirty.
+pub(crate) fn written_bytes() -> f64 {
+    number_in("/proc/self/io", "write_bytes:")
+}
+
 fn number_in(path: &str, name: &str) -> f64 {
     let text = fs::read_to_string(path).unwrap_or_default();
     let found = text.lines().find_map(|line| line.strip_prefix(name)?.split_whitespace().next()?.parse().ok());

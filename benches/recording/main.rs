@@ -26,6 +26,7 @@ mod machine;
 mod reading;
 mod sizes;
 mod table;
+mod whole;
 
 use table::Table;
 
@@ -64,8 +65,10 @@ pub(crate) const SEED: u64 = 20_261_123;
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    if words.iter().any(|word| word == live::CHILD) {
-        return live::child();
+    if let Some((word, rest)) = words.split_first()
+        && word == live::CHILD
+    {
+        return live::child(rest);
     }
     // `cargo test --benches` runs benches too, and only `cargo bench` says so: a trial run is no measurement.
     if !words.iter().any(|word| word == "--bench") {
@@ -81,7 +84,7 @@ fn main() {
         sizes::measure(extent, scratch.path(), &mut table);
     }
     if asked("recorder") {
-        live::measure(extent, &mut table);
+        live::measure(extent, scratch.path(), &mut table);
     }
     if asked("reading") {
         reading::measure(extent, scratch.path(), &mut table);

@@ -179,10 +179,6 @@ pub(crate) fn measure(extent: Extent, scratch: &Path, table: &mut Table) {
         "s",
         beside,
     );
-    table.without(
-        format!("open {}, warm / cold", extent.words()),
-        "the recorder does not write segments of sections yet",
-    );
     table.note(
         "State, series and scan read sealed blocks by their places in a file, as a directory tells them; what the history \
          of a whole recording adds to that is not in them. Cold: the file is dropped from the page cache before each \

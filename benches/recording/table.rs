@@ -43,16 +43,6 @@ impl Table {
         self.rows.push(Row { what, reach: reach.trim_end().to_owned(), found, verdict });
     }
 
-    /// What was not measured, and why.
-    pub(crate) fn without(&mut self, what: impl Into<String>, why: &str) {
-        self.rows.push(Row {
-            what: what.into(),
-            reach: String::new(),
-            found: format!("not measured: {why}"),
-            verdict: "–",
-        });
-    }
-
     /// A sentence below the table.
     pub(crate) fn note(&mut self, note: impl Into<String>) {
         self.notes.push(note.into());
