@@ -180,9 +180,7 @@ impl Recording {
     /// Without the segments in front of the one in which an instant lies, by the wall clocks at which they were begun; what
     /// was in force at the start of that one is in it. Where a wall clock is not known, all of it.
     pub fn since(mut self, at: Stamp) -> Self {
-        let is_before = |segment: &&Segment| {
-            matches!((segment.header.created.real_ns, at.real_ns), (Some(begun), Some(at)) if begun <= at)
-        };
+        let is_before = |segment: &&Segment| matches!((segment.header.created.real_ns, at.real_ns), (Some(begun), Some(at)) if begun <= at);
         let before = self.segments.iter().take_while(is_before).count();
         drop(self.segments.drain(..before.saturating_sub(1)));
         self

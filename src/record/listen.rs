@@ -329,7 +329,7 @@ mod tests {
         assert!(refused.to_string().contains("another recorder"), "{refused}");
         drop(first);
         std::fs::write(&path, "a file").expect("writable");
-        assert!(Listener::bind(&path, offered()).is_err());
+        Listener::bind(&path, offered()).unwrap_err();
         assert_eq!(std::fs::read(&path).expect("still there"), b"a file");
     }
 

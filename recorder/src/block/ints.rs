@@ -173,8 +173,8 @@ impl Decoder {
         let mut decoder = spare.map_or_else(Self::new, Ok)?;
         let done = work(&mut decoder);
         if decoder.tokens.capacity() <= MOST_KEPT {
-            // A thread that ends keeps none.
-            let _ = SPARE.try_with(|spare| spare.set(Some(decoder)));
+            // A thread that is ending has no place for it any more.
+            let _ending = SPARE.try_with(|spare| spare.set(Some(decoder)));
         }
         done
     }

@@ -33,7 +33,8 @@ fn a_child_that_records_until_it_is_killed() {
     let told = told.into_string().unwrap();
     let (round, path) = told.split_once(' ').unwrap();
     let round: u64 = round.parse().unwrap();
-    let options = Options { segment_ns: 20 * S, ..options(if round.is_multiple_of(5) { Sync::Tick } else { Sync::Off }) };
+    let options =
+        Options { segment_ns: 20 * S, ..options(if round.is_multiple_of(5) { Sync::Tick } else { Sync::Off }) };
     let recorder = Recorder::start(Path::new(path), &header(), options).unwrap();
     let mut pipe = std::io::stderr();
     for frame in of_round(round) {
