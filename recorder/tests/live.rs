@@ -6,6 +6,7 @@ mod common;
 use std::path::Path;
 use std::sync::Arc;
 
+use common::tmpfs::Tmpfs;
 use common::{S, frames, header, named, read, stamp};
 use model::{Draft, Frame};
 use recorder::live::{Options, Recorder};
@@ -143,4 +144,38 @@ fn frames_read_faster_are_kept_around_a_trigger_only() {
     let (found, _) = read(&path);
     assert_eq!(of_probes(found.clone()).len(), 150);
     assert_eq!(found.len(), 151, "and the trigger is told");
+}
+
+#[test]
+fn a_full_disk_stops_nothing_and_nothing_is_missing_when_there_is_room_again() {
+    let disk = match Tmpfs::mount("512k") {
+        Ok(disk) => disk,
+        Err(why) => {
+            println!("SKIPPED: cannot mount a tmpfs (needs root): {why}");
+            return;
+        }
+    };
+    let (path, hog) = (disk.path().join("x.gdk"), disk.path().join("hog"));
+    let frames = frames(900, 17);
+    let recorder = Recorder::start(&path, &header(), options()).unwrap();
+    hand(&recorder, &frames[..100]);
+    drop(std::fs::write(&hog, vec![1; 1 << 20]));
+    for chunk in frames[100..600].chunks(20) {
+        hand(&recorder, chunk);
+    }
+    let health = recorder.health();
+    assert!(health.stalled.as_deref().unwrap().contains("No space left"), "{health:?}");
+    assert!(health.waiting > 0 && health.outages > 0, "{health:?}");
+    let (before, damage) = read(&path);
+    assert_eq!((&before[..], damage), (&named(&frames)[..before.len()], Vec::new()), "whole while the disk is full");
+    assert!(before.len() >= 100);
+    std::fs::remove_file(&hog).unwrap();
+    for chunk in frames[600..].chunks(20) {
+        hand(&recorder, chunk);
+    }
+    assert_eq!(recorder.health().stalled, None, "it goes on by itself");
+    let health = recorder.finish().unwrap();
+    assert_eq!(health.lost, 0);
+    assert_eq!(read(&path), (named(&frames), Vec::new()), "what waited in memory is in blocks");
+    assert_eq!(names(disk.path()), ["x.gdk", "x.gdk.sha256"]);
 }

@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use common::tmpfs::Tmpfs;
 use common::{Dice, S, frames, header, named, read, stamp, write};
 use model::{BootId, Dictionary, Draft, Entity, EntityInfo, Event, Frame, Reading, Value, catalogue, event};
 use proptest::prelude::*;
@@ -250,31 +251,6 @@ fn a_killed_recorder_loses_no_acknowledged_frame() {
     }
 }
 
-/// A small file system of our own, gone when dropped.
-struct Tmpfs(tempfile::TempDir);
-
-impl Tmpfs {
-    fn mount(size: &str) -> Result<Self, String> {
-        let directory = tempfile::tempdir().map_err(|error| error.to_string())?;
-        let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size},mode=0700"), "gpudeck-test"])
-            .arg(directory.path())
-            .output()
-            .map_err(|error| error.to_string())?;
-        mounted
-            .status
-            .success()
-            .then_some(Self(directory))
-            .ok_or_else(|| String::from_utf8_lossy(&mounted.stderr).into_owned())
-    }
-}
-
-impl Drop for Tmpfs {
-    fn drop(&mut self) {
-        Command::new("umount").arg("-l").arg(self.0.path()).status().unwrap();
-    }
-}
-
 #[test]
 fn a_full_disk_stops_nothing_and_the_gap_is_recorded() {
     let disk = match Tmpfs::mount("256k") {
@@ -284,8 +260,8 @@ fn a_full_disk_stops_nothing_and_the_gap_is_recorded() {
             return;
         }
     };
-    let path = disk.0.path().join("x.gdk");
-    let hog = disk.0.path().join("hog");
+    let path = disk.path().join("x.gdk");
+    let hog = disk.path().join("hog");
     let frames = frames(2_000, 17);
     let mut writer = Writer::create(&path, &header(), Sync::Off).unwrap().waiting_at_most(20_000);
     let mut acknowledged = Vec::new();

@@ -100,7 +100,13 @@ impl Store {
             }
         }
         if plan.short > 0 {
-            let why = format!("{} bytes more than the recording may take would be needed", plan.short);
+            let why = match space.filter(|_| low) {
+                Some(space) => {
+                    let kept = self.retention.floor(space);
+                    format!("No space left: {} bytes are free, {kept} of them stay so (--min-free)", space.free)
+                }
+                None => format!("{} bytes more than the recording may take (--max-bytes) would be needed", plan.short),
+            };
             return Err(io::Error::new(ErrorKind::StorageFull, why));
         }
         Ok(())

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, reason = "each test file uses a part")]
 
 pub mod sealed;
+pub mod tmpfs;
 
 use std::path::Path;
 
