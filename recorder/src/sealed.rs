@@ -136,7 +136,11 @@ impl Sealed {
                 self.queue.extend(found.map(Step::Damage));
             }
             (BLOCK | BURST | CONTEXT | SCHEMA | DIRECTORY, _) => {}
-            (_, Wanted::Blocks) => self.queue.push_back(Step::Unknown),
+            // One that tells something no other section tells is marked so, and is then missing.
+            (_, Wanted::Blocks) => self.queue.push_back(match layout::checked(segment, &self.file, entry) {
+                Ok(_) => Step::Unknown,
+                Err(why) => Step::Damage(section_damage(segment, entry, &why)),
+            }),
             (_, Wanted::Bursts) => {}
         }
     }

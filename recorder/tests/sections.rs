@@ -15,7 +15,8 @@ use common::sealed::{Sealer, journal_path, sealed, write_segments};
 use common::{Dice, frames, header, named, read};
 use model::Draft;
 use recorder::Recording;
-use recorder::format::section;
+use recorder::format::{INCOMPATIBLE, section};
+use recorder::sections::Entry;
 
 fn scratch() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
@@ -34,6 +35,24 @@ fn a_closed_segment_reads_as_it_was_written() {
     assert_eq!(seqs, (1..=200).collect::<Vec<_>>());
     let end = reading.ends()[0].end.clone().unwrap();
     assert_eq!((end.frames, end.lost), (200, 0));
+}
+
+#[test]
+fn a_section_of_a_newer_gpudeck_is_passed_by_and_one_that_must_not_be_is_told() {
+    let directory = scratch();
+    let path = directory.path().join("x.gdk");
+    let frames = frames(60, 7);
+    for (flags, told) in [(0, 0), (INCOMPATIBLE, 1)] {
+        let mut sealer = Sealer::new(&header(), 9);
+        sealer.block(&frames[..30]);
+        sealer.flagged(Entry { kind: 99, ..Entry::default() }, flags, b"what nobody knows yet", 4);
+        sealer.block(&frames[30..]);
+        sealer.close();
+        fs::write(&path, &sealer.bytes).unwrap();
+        let (found, damage) = read(&path);
+        assert_eq!((found, damage.len()), (named(&frames), told));
+        assert!(damage.iter().all(|damage| damage.why.contains("newer gpudeck")), "{damage:?}");
+    }
 }
 
 #[test]

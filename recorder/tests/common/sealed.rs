@@ -56,11 +56,15 @@ impl Sealer {
         next
     }
 
-    pub fn section(&mut self, mut entry: Entry, payload: &[u8], checked: usize) {
+    pub fn section(&mut self, entry: Entry, payload: &[u8], checked: usize) {
+        self.flagged(entry, 0, payload, checked);
+    }
+
+    pub fn flagged(&mut self, mut entry: Entry, flags: u8, payload: &[u8], checked: usize) {
         let offset = self.bytes.len() as u64;
         let number = u32::try_from(self.directory.sections.len()).unwrap();
         let seqs = (entry.first_seq, entry.last_seq);
-        let head = Section { kind: entry.kind, number, checked, seqs, ..Section::default() };
+        let head = Section { kind: entry.kind, flags, number, checked, seqs, ..Section::default() };
         self.bytes.extend(section::seal_section(self.chain, offset, head, payload).unwrap());
         self.bytes.extend(payload);
         (entry.offset, entry.length) = (offset, payload.len() as u64);
