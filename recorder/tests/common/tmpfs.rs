@@ -1,3 +1,5 @@
+#![allow(clippy::disallowed_methods, reason = "mount(8) is a program")]
+
 use std::path::Path;
 use std::process::Command;
 
