@@ -149,7 +149,7 @@ impl Journal {
     pub(crate) fn next(&mut self) -> Told {
         loop {
             if let Some(frame) = self.unpacked.pop_front() {
-                return Told::Frame(frame);
+                return if frame.seq == 0 { Told::Context(frame) } else { Told::Frame(frame) };
             }
             if let Some(why) = &self.broken {
                 return Told::Broken(why.clone());

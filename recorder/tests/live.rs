@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use common::tmpfs::Tmpfs;
 use common::{S, frames, header, named, read, stamp};
-use model::{Draft, Frame};
+use model::{Dictionary, Draft, Entity, Frame, MetricName};
 use recorder::live::{Options, Recorder};
 use recorder::retention::Retention;
 use recorder::{Recording, Sync};
@@ -144,6 +144,29 @@ fn frames_read_faster_are_kept_around_a_trigger_only() {
     let (found, _) = read(&path);
     assert_eq!(of_probes(found.clone()).len(), 150);
     assert_eq!(found.len(), 151, "and the trigger is told");
+}
+
+#[test]
+fn a_small_budget_holds_minutes_of_a_node_of_many_series() {
+    let directory = tempfile::tempdir().unwrap();
+    let retention = Retention { max_bytes: Some(1 << 20), min_free: Some(0), ..Retention::default() };
+    let recorder = Recorder::start(directory.path(), &header(), Options { retention, ..options() }).unwrap();
+    let mut dictionary = Dictionary::default();
+    for second in 1..=300 {
+        let mut draft = Draft::new("rdma", stamp(second * S));
+        draft.boot = header().boot;
+        for number in 0..2_000 {
+            let metric = MetricName::raw(format!("rdma.hw.counter_with_a_long_name_{number}"));
+            draft.read(&Entity::RdmaPort("mlx5_0".into(), 1), metric, number % 7 * second);
+        }
+        let mut frame = draft.seal(&mut dictionary);
+        frame.seq = second;
+        hand(&recorder, &[frame]);
+    }
+    recorder.finish().unwrap();
+    let (found, damage) = read(directory.path());
+    let frames = found.iter().filter(|draft| draft.probe == "rdma").count();
+    assert!(frames >= 200 && damage.is_empty(), "{frames} of 300 seconds: {damage:?}");
 }
 
 #[test]

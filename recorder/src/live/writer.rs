@@ -202,7 +202,7 @@ impl WriterThread {
         let aged = at.saturating_sub(self.entry.first.axis_ns()) >= self.options.block_ns;
         let full = self.builder.is_full() || self.builder.samples() >= MOST_BLOCK_SAMPLES;
         let length = self.segment.as_ref().map_or(0, |segment| segment.grown.load(Ordering::Relaxed));
-        let journal = self.journal.as_ref().map_or(0, |journal| journal.length);
+        let journal = self.journal.as_ref().map_or(0, JournalFile::grown);
         let most = self.options.retention.max_bytes.map_or(u64::MAX, |most| most / 8).min(self.options.segment_bytes);
         let old = at.saturating_sub(self.began.axis_ns()) >= self.options.segment_ns;
         let begun = self.builder.frames() > 0 && frame.seq != self.last_seq;
